@@ -1,0 +1,1 @@
+"""The configuration: frozen objects (model) and the readers that make them."""

@@ -1,0 +1,1 @@
+"""What decides: pure functions and state machines. No I/O, no clock; a test holds this."""

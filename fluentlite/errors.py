@@ -1,0 +1,34 @@
+"""The errors that fluentlite raises on purpose; everything else is a bug."""
+
+
+class FluentliteError(Exception):
+    """Base of all; its text names the object, the reason and the remedy."""
+
+
+class ConfigError(FluentliteError):
+    """
+    The configuration cannot be used.
+
+    Attributes:
+        problems: One complete sentence each; all that were found, not only the first.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StateError(FluentliteError):
+    """A checkpoint cannot be used: its directory, its lock or its content."""
+
+
+class LocalProtocolError(FluentliteError):
+    """We used a session in a way that its state forbids: a bug of ours."""
+
+
+class RemoteProtocolError(FluentliteError):
+    """The peer is out of step; the connection must be closed."""
+
+
+class AuthenticationError(RemoteProtocolError):
+    """The peer refused our credentials, or could not prove that it knows the shared key."""

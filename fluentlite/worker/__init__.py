@@ -1,0 +1,1 @@
+"""What acts, in one process per log: tail, drain, pack, send."""
