@@ -1,0 +1,3 @@
+"""
+What all tests share. Its being here also makes ``tests/`` importable: ``import servers``, ``import recorded``.
+"""
