@@ -1,0 +1,41 @@
+# make demo, make test: all the set-up on a fresh machine (Debian, Python 3.11 or newer, root or not) is theirs.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SECONDS ?= 1800
+
+.PHONY: demo test lint bench soak clean
+
+demo: $(VENV)/.installed
+	$(BIN)/fluentlite demo $(FILES)
+
+test: $(VENV)/.tested-with lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.tested-with
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# A table, and bench/results/latest.json.
+bench: $(VENV)/.tested-with
+	$(BIN)/python -m bench $(ARGS)
+
+# Random faults against the real worker for SECONDS (default: half an hour).
+soak: $(VENV)/.tested-with
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info tests/wire/fluentserver/node_modules
+
+$(VENV)/.installed: setup.cfg pyproject.toml tests/prepare
+	tests/prepare venv "$(PYTHON)" $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.tested-with: $(VENV)/.installed tests/wire/fluentserver/package-lock.json
+	tests/prepare packages
+	$(BIN)/pip install --quiet --editable '.[test]'
+	npm ci --silent --no-audit --no-fund --prefix tests/wire/fluentserver
+	touch $@

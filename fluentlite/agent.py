@@ -1,0 +1,71 @@
+"""``fluentlite agent``: one worker in the foreground, with the flags of fluent-agent-lite."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from fluentlite.config.flag_table import help_text, wants_help
+from fluentlite.config.flags import AgentOptions, agent_settings
+from fluentlite.errors import ConfigError
+from fluentlite.signals import WORKER_SIGNALS, SignalInbox
+from fluentlite.worker.logfile import start_log
+from fluentlite.worker.main import run_worker
+
+log = logging.getLogger(__name__)
+
+
+def run_agent(argv: Sequence[str]) -> int:
+    """
+    Run one worker until TERM or the end of its input.
+
+    Args:
+        argv: The arguments after ``fluentlite agent``.
+
+    Returns:
+        0 when everything was delivered or can be read again, 1 otherwise.
+
+    Raises:
+        ConfigError: The flags cannot be used.
+    """
+    if wants_help(argv):
+        print(help_text())
+        return 0
+    options = agent_settings(argv, os.environ)
+    inbox = SignalInbox(WORKER_SIGNALS)  # first of all: a signal during start-up must not be lost
+    _prepare(options)
+    status = run_worker(options.log, options.master.state_dir, options.master.stop_timeout, inbox)
+    log.info("exit with status %d", status)
+    return status
+
+
+def _prepare(options: AgentOptions) -> None:
+    path = options.log.path
+    if path != "-" and not options.force_start and not os.path.exists(path):
+        raise ConfigError(f"{path}: there is no such file. Create it, or start with -F to wait for it.")
+    try:
+        start_log(options.master.log_file, options.master.log_level)
+    except OSError as exc:
+        raise ConfigError(
+            f"{options.master.log_file}: our own log cannot be written ({exc.strerror}). "
+            "Name another file with -l, or -l - for standard error."
+        ) from exc
+    for warning in options.warnings:
+        log.warning("%s", warning)
+    if options.master.nice:
+        _be_nice(options.master.nice)
+    _set_title(f"fluentlite: agent {options.log.tag} {path}")
+
+
+def _be_nice(nice: int) -> None:
+    try:
+        os.nice(nice)
+    except PermissionError:
+        log.warning("niceness %d is not allowed for user %d; going on without", nice, os.geteuid())
+
+
+def _set_title(title: str) -> None:
+    from setproctitle import setproctitle
+
+    setproctitle(title)

@@ -1,0 +1,111 @@
+"""The commands; errors become messages and exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from fluentlite import __version__
+from fluentlite.config.model import DEFAULT_CONFIG_PATH
+from fluentlite.errors import ConfigError, FluentliteError
+
+USAGE = f"""\
+fluentlite {__version__}: follows log files and forwards each line to Fluentd or Fluent Bit.
+
+Usage: fluentlite COMMAND [ARGUMENTS]
+
+  demo [FILE ...]     ten seconds of the real thing: a live log, a server, a verdict
+  agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
+                      follow one log in the foreground; "fluentlite agent --help" lists its flags
+  check [-c FILE]     say what is wrong with a configuration, or what it would do
+  receive             a Forward server that prints what arrives; "fluentlite receive --help"
+  version             print the version
+
+The configuration is $FLUENTLITE_CONFIG or {DEFAULT_CONFIG_PATH}, unless -c names another.
+New here? Try "fluentlite demo"; then let "fluentlite receive" and
+"fluentlite agent --read-from-head my.log FILE 127.0.0.1" talk to each other."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = words.pop(0) if words else "--help"
+    if command in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    try:
+        run = COMMANDS[command]
+    except KeyError:
+        print(f'fluentlite: there is no command "{command}"\n\n{USAGE}', file=sys.stderr)
+        return 2
+    try:
+        return run(words)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            print(f"fluentlite {command}: {problem}", file=sys.stderr)
+        return 1
+    except FluentliteError as exc:
+        print(f"fluentlite {command}: {exc}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+# Each command imports what it needs: "version" must not wait for all the others.
+
+
+def _agent(argv: Sequence[str]) -> int:
+    from fluentlite.agent import run_agent
+
+    return run_agent(argv)
+
+
+def _receive(argv: Sequence[str]) -> int:
+    from fluentlite.receiver import run_receive
+
+    return run_receive(argv)
+
+
+def _demo(argv: Sequence[str]) -> int:
+    from fluentlite.demo import run_demo
+
+    return run_demo(argv)
+
+
+def _check(argv: Sequence[str]) -> int:
+    from fluentlite.config.check import run_check
+
+    return run_check(_config_path("check", argv), os.environ, sys.stdout, sys.stderr)
+
+
+def _version(argv: Sequence[str]) -> int:
+    if argv:
+        raise ConfigError(f'"{argv[0]}" is not expected here. Say "fluentlite version".')
+    print(f"fluentlite {__version__}")
+    return 0
+
+
+def _config_path(command: str, argv: Sequence[str]) -> str:
+    """Return the configuration to use, absolute: -c FILE, the environment's, or the default."""
+    words = list(argv)
+    path = os.environ.get("FLUENTLITE_CONFIG") or DEFAULT_CONFIG_PATH
+    if words[:1] == ["-c"] and len(words) == 2:
+        path = words[1]
+    elif words[:1] == ["-c"] and len(words) == 1:
+        raise ConfigError("-c needs the name of a configuration file after it.")
+    elif words:
+        raise ConfigError(f'"{words[0]}" is not expected here. Say "fluentlite {command} [-c FILE]".')
+    return os.path.abspath(path)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "agent": _agent,
+    "receive": _receive,
+    "demo": _demo,
+    "check": _check,
+    "version": _version,
+    "--version": _version,
+}

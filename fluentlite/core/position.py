@@ -1,0 +1,213 @@
+"""
+The content of a checkpoint: where each followed file has to be read on from, as bytes.
+
+A checkpoint file is two slots of ``SLOT_SIZE`` bytes, written in turn. A slot is a header (magic with the
+version, sequence number, payload length, CRC-32 of what follows the CRC and of the sequence number) and a
+payload in JSON, so that an operator can read it with ``strings``. A test pins these bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from fluentlite.core.rotation import Identity
+
+SLOT_SIZE = 16384
+"""Bytes; a path may take 4096 of them, escaped up to six times that in the worst case (see ``fits``)."""
+
+MAGIC = b"FLUENTL1"
+_MAGIC_ANY_VERSION = MAGIC[:-1]
+_HEADER = struct.Struct(">8sQII")
+MAX_FINISHED = 8
+"""Finished generations that are remembered, so that a start does not take them for missed ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A hash of the *size* bytes just before an offset."""
+
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, window: bytes) -> Marker:
+        return cls(len(window), hashlib.blake2b(window, digest_size=8).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """
+    One followed file and the offset it has been delivered to.
+
+    Attributes:
+        identity: The file.
+        epoch: How often it had been cut short; part of its chunks' ids.
+        offset: Bytes from its start.
+        marker: Of the bytes before *offset*.
+        size: Its size in bytes when it was last looked at.
+        mtime_ns: Its last write at that time.
+    """
+
+    identity: Identity
+    epoch: int
+    offset: int
+    marker: Marker
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    All that a checkpoint says.
+
+    Attributes:
+        path: The log, as configured.
+        is_started: False until the first look at the path has been decided.
+        points: Oldest generation first; the last one is the file at the path, if there was one.
+        finished: The last generations that were delivered whole, up to their *offset*.
+    """
+
+    path: str
+    is_started: bool = False
+    points: tuple[Point, ...] = ()
+    finished: tuple[Point, ...] = ()
+
+
+class SlotError(ValueError):
+    """A slot holds no usable state."""
+
+
+class NewerVersionError(SlotError):
+    """A slot was written by a later version of fluentlite."""
+
+
+def encode_slot(sequence: int, state: State) -> bytes:
+    """
+    Encode one slot; at most ``SLOT_SIZE`` bytes.
+
+    Where there are more generations than fit, the newest ones are left out: they have not been begun, and a
+    start finds them again by name and age.
+    """
+    points = list(state.points)
+    while True:
+        payload = _payload(state, points)
+        if len(payload) + _HEADER.size <= SLOT_SIZE or not points:
+            break
+        points.pop()
+    return _HEADER.pack(MAGIC, sequence, len(payload), _checksum(sequence, payload)) + payload
+
+
+def decode_slot(slot: bytes) -> tuple[int, State]:
+    """
+    Decode one slot.
+
+    Raises:
+        NewerVersionError: It is whole but of a version that is not known here.
+        SlotError: Anything else that is not a whole slot; the text says what.
+    """
+    if len(slot) < _HEADER.size:
+        raise SlotError("it is cut short")
+    magic, sequence, length, checksum = _HEADER.unpack_from(slot)
+    payload = slot[_HEADER.size : _HEADER.size + length]
+    if not magic.startswith(_MAGIC_ANY_VERSION):
+        raise SlotError("it is empty" if not slot.strip(b"\0") else "it does not begin as a checkpoint does")
+    if len(payload) != length or _checksum(sequence, payload) != checksum:
+        raise SlotError("its checksum does not match")
+    if magic != MAGIC:
+        raise NewerVersionError(f"it is of format {magic[-1:].decode('ascii', 'replace')}")
+    try:
+        return sequence, _state(json.loads(payload))
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as exc:
+        raise SlotError(f"its content is not understood ({exc})") from exc
+
+
+def newest(slots: list[bytes]) -> tuple[int, State, list[str]]:
+    """
+    Choose among the slots of one file.
+
+    Returns:
+        The highest sequence number with its state, and what was wrong with the others.
+
+    Raises:
+        NewerVersionError: One of them was written by a later version.
+        SlotError: None of them is usable.
+    """
+    best: tuple[int, State] | None = None
+    problems = []
+    for slot in slots:
+        try:
+            found = decode_slot(slot)
+        except NewerVersionError:
+            raise
+        except SlotError as exc:
+            problems.append(str(exc))
+            continue
+        if best is None or found[0] > best[0]:
+            best = found
+    if best is None:
+        raise SlotError("; ".join(problems))
+    return (*best, problems)
+
+
+def _checksum(sequence: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(sequence.to_bytes(8, "big")))
+
+
+def _payload(state: State, points: list[Point]) -> bytes:
+    document = {
+        "path": state.path,
+        "started": state.is_started,
+        "points": [_row(point) for point in points],
+        "finished": [_row(point) for point in state.finished[-MAX_FINISHED:]],
+    }
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
+def _row(p: Point) -> list[int | str]:
+    return [
+        p.identity.device,
+        p.identity.inode,
+        p.epoch,
+        p.offset,
+        p.marker.size,
+        p.marker.digest,
+        p.size,
+        p.mtime_ns,
+    ]
+
+
+def _state(document: Any) -> State:
+    if not isinstance(document["started"], bool):
+        raise TypeError("started is not a boolean")
+    points, finished = (tuple(map(_point, document[key])) for key in ("points", "finished"))
+    return State(_str(document["path"]), document["started"], points, finished)
+
+
+def _point(row: Any) -> Point:
+    device, inode, epoch, offset, marker_size, digest, size, mtime_ns = row
+    return Point(
+        identity=Identity(_int(device), _int(inode)),
+        epoch=_int(epoch),
+        offset=_int(offset),
+        marker=Marker(_int(marker_size), _str(digest)),
+        size=_int(size),
+        mtime_ns=_int(mtime_ns),
+    )
+
+
+def _int(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
+
+
+def _str(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a string")
+    return value

@@ -1,0 +1,243 @@
+"""
+The checkpoint file of one log: read at start, written after every delivery, locked for the worker's life.
+
+Written by ``pwrite`` into blocks that exist already, so that SIGKILL costs nothing and a full disk rarely
+anything; synced once a second while dirty, so that a power loss costs a second of doubles and never a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+from fluentlite.core.position import SLOT_SIZE, NewerVersionError, SlotError, State, encode_slot, newest
+from fluentlite.errors import StateError
+from fluentlite.worker.report import Condition
+
+log = logging.getLogger(__name__)
+
+SYNC_INTERVAL = 1.0
+"""Seconds between two syncs."""
+
+
+def checkpoint_path(state_dir: str, log_path: str) -> Path:
+    """Return where the checkpoint of *log_path* is kept: its name, for the reader, and a hash of its path."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(log_path))[:64]
+    digest = hashlib.blake2b(os.fsencode(log_path), digest_size=8).hexdigest()
+    return Path(state_dir) / f"{name}-{digest}.checkpoint"
+
+
+class Checkpoint:
+    """
+    The open, locked checkpoint of one log.
+
+    Attributes:
+        state: What it said when it was opened, or the empty state of a first start.
+        is_broken: There was a checkpoint, but none of it could be used; it has been kept aside. This is
+            not a first start: the log is read from its beginning, since doubles are better than a loss.
+        written_ns: When it was last written before it was opened, in nanoseconds since 1970.
+
+    Raises:
+        StateError: It is locked by another process, cannot be written, or is of a later version.
+    """
+
+    def __init__(self, state_dir: str, log_path: str) -> None:
+        self.path = checkpoint_path(state_dir, log_path)
+        self.is_broken = False
+        self.state = State(log_path)
+        self._sequence = 0
+        self._unwritten: State | None = None
+        self._is_dirty = False
+        self._synced_at = time.monotonic()
+        self._syncer: threading.Thread | None = None
+        self._trouble = Condition(log)
+        _make_directory(state_dir)
+        self._fd = self._open()
+        self.written_ns = os.fstat(self._fd).st_mtime_ns
+        try:
+            self._load()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def deadline(self) -> float:
+        """When ``sync_if_due`` has something to do, in ``time.monotonic()`` seconds."""
+        return self._synced_at + SYNC_INTERVAL if self._is_dirty or self._unwritten else float("inf")
+
+    def write(self, state: State) -> None:
+        """
+        Record *state*. A failure is reported once and does not stop the worker: the state stays in
+        memory and is written at the next chance.
+        """
+        self._sequence += 1
+        slot = encode_slot(self._sequence, state)
+        offset = SLOT_SIZE * (self._sequence % 2)
+        try:
+            written = os.pwrite(self._fd, slot, offset)
+            if written != len(slot):
+                raise OSError(errno.ENOSPC, f"{written} of {len(slot)} bytes were written")
+        except OSError as exc:
+            # The other slot keeps the last whole state; this one is written again, never that one.
+            self._sequence -= 1
+            self._unwritten = state
+            self._failed(exc)
+            return
+        self.state, self._unwritten, self._is_dirty = state, None, True
+        self._trouble.clear(f"{self.path}: the checkpoint can be written again")
+
+    def sync_if_due(self, now: float) -> None:
+        """Write what failed before, and sync in a thread of its own: a slow disk must not stop the worker."""
+        if now < self.deadline or (self._syncer and self._syncer.is_alive()):
+            return
+        self._synced_at = now
+        if self._unwritten:
+            self.write(self._unwritten)
+        if self._is_dirty:
+            self._is_dirty = False
+            self._syncer = threading.Thread(target=self._sync, daemon=True, name="checkpoint-sync")
+            self._syncer.start()
+
+    def close(self) -> None:
+        """Write and sync what there is, and give the lock back."""
+        if self._unwritten:
+            self.write(self._unwritten)
+        self._sync()
+        os.close(self._fd)
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._fd)
+        except OSError as exc:
+            self._is_dirty = True
+            self._failed(exc)
+
+    def _failed(self, exc: OSError) -> None:
+        self._trouble.raise_(
+            f"{self.path}: the checkpoint cannot be written ({exc.strerror}); delivery goes on, but a restart now "
+            "would send again what is delivered meanwhile; free space or mend the directory"
+        )
+
+    def _open(self) -> int:
+        while True:
+            try:
+                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                self._create()
+                continue
+            except OSError as exc:
+                raise StateError(
+                    f"{self.path}: the checkpoint cannot be opened ({exc.strerror}); "
+                    "make it a regular file that this user may read and write, or use another state_dir"
+                ) from exc
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                raise LockedError(
+                    f"{self.path}: another process follows {self.state.path!r} with this state_dir; "
+                    "stop it first, or two readers would send every line twice"
+                ) from None
+            if self._is_current(fd):
+                return fd
+            os.close(fd)
+
+    def _is_current(self, fd: int) -> bool:
+        """Tell whether the locked file is still the one at the path: it may have been set aside meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False))
+        except FileNotFoundError:
+            return False
+
+    def _create(self) -> None:
+        """Put a whole, empty checkpoint at the path; it never exists half-written."""
+        draft = self.path.with_suffix(f".new-{os.getpid()}")
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                draft.unlink()
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                # Every block is written, so that later writes need no space.
+                os.pwrite(fd, encode_slot(0, self.state).ljust(2 * SLOT_SIZE, b"\0"), 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            with contextlib.suppress(FileExistsError):  # another process was faster; its lock decides
+                os.link(draft, self.path)
+            draft.unlink()
+            _sync_directory(self.path.parent)
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise StateError(
+                f"{self.path}: the checkpoint cannot be created ({exc.strerror}), so no position could be "
+                "remembered; make state_dir writable for this user, or free space on its disk"
+            ) from exc
+
+    def _load(self) -> None:
+        data = os.pread(self._fd, 2 * SLOT_SIZE, 0)
+        try:
+            self._sequence, state, problems = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])
+        except NewerVersionError as exc:
+            raise StateError(
+                f"{self.path}: this checkpoint was written by a later version of fluentlite ({exc}); "
+                "use that version, or remove the file to begin anew"
+            ) from exc
+        except SlotError as exc:
+            self._set_aside(str(exc))
+            return
+        if state.path != self.state.path:
+            self._set_aside(f"it belongs to {state.path!r}")
+            return
+        self.state = state
+        if problems and self._sequence > 1:
+            log.warning(
+                "%s: one of two slots was not usable (%s); the other one is used", self.path, problems[0]
+            )
+
+    def _set_aside(self, reason: str) -> None:
+        self.is_broken = True
+        kept = self.path.with_suffix(f".broken-{time.time_ns()}")
+        try:
+            os.rename(self.path, kept)
+            self._create()
+            os.close(self._fd)
+            self._fd = self._open()
+        except OSError as exc:
+            raise StateError(
+                f"{self.path}: the checkpoint is broken ({reason}) and cannot be set aside ({exc})"
+            ) from exc
+        log.error(
+            "%s: the checkpoint cannot be used (%s); it is kept as %s, and %s is read from its beginning: "
+            "lines may arrive twice, none is lost",
+            self.path, reason, kept.name, self.state.path,
+        )  # fmt: skip
+
+
+class LockedError(StateError):
+    """Another process holds the checkpoint; it may be about to leave."""
+
+
+def _make_directory(state_dir: str) -> None:
+    try:
+        os.makedirs(state_dir, mode=0o750, exist_ok=True)
+    except OSError as exc:
+        raise StateError(
+            f"state_dir {state_dir!r} cannot be created ({exc.strerror}); create it for this user, or name another one"
+        ) from exc
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

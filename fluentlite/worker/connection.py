@@ -1,0 +1,336 @@
+"""One connection to one server: name, TCP, handshake, chunks out, acks in. Nothing here ever waits."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import secrets
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from fluentlite.config.model import ForwardSettings, Server
+from fluentlite.core.forward import Chunk
+from fluentlite.core.session import Credentials, ForwardSession, State
+from fluentlite.errors import AuthenticationError, RemoteProtocolError
+from fluentlite.worker.loop import READ, WRITE, Loop
+from fluentlite.worker.resolve import Address, Lookup
+
+RECEIVE_SIZE = 65536
+
+
+class _Outgoing:
+    """Buffers that are being written; *chunk_id* is empty for what needs no ack."""
+
+    __slots__ = ("buffers", "chunk_id", "started_at")
+
+    def __init__(self, buffers: Sequence[bytes], chunk_id: str) -> None:
+        self.buffers: list[bytes | memoryview] = list(buffers)
+        self.chunk_id = chunk_id
+        self.started_at = math.inf
+
+
+class Connection:
+    """
+    Args:
+        server: Where to.
+        settings: How.
+        loop: Watches the descriptors.
+
+    Attributes:
+        error: Why it was closed, beginning with the server; empty while it is open.
+        is_refused: The server refused our credentials.
+        is_established: Chunks can be sent.
+        was_established: They could at some time.
+        established_at: When that was (monotonic seconds).
+        acks: How many have come.
+        has_timed_out: It was closed because an ack was overdue.
+    """
+
+    def __init__(self, server: Server, settings: ForwardSettings, loop: Loop) -> None:
+        self.server, self._settings, self._loop = server, settings, loop
+        self.error = ""
+        self.is_refused = self.was_established = self.has_timed_out = False
+        self.established_at = math.inf
+        self.acks = 0
+        self._delivered: list[str] = []
+        self._outgoing: deque[_Outgoing] = deque()
+        self._socket: socket.socket | None = None
+        self._session: ForwardSession | None = None
+        self._addresses: list[Address] = []
+        self._address_deadline = self._deadline = time.monotonic() + settings.connect_timeout
+        self._failed_addresses: list[str] = []
+        self._lookup: Lookup | None = Lookup(server)
+        loop.watch(self._lookup.fileno(), self._on_resolved)
+
+    # -- what the sender uses ---------------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.error)
+
+    @property
+    def is_established(self) -> bool:
+        return self.was_established and not self.error
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something is left that the kernel has not taken."""
+        return bool(self._outgoing)
+
+    @property
+    def deadline(self) -> float:
+        """When ``check`` will find something overdue, in monotonic seconds."""
+        if self.is_closed:
+            return math.inf
+        if not self.was_established or self._session is None:
+            return min(self._deadline, self._address_deadline)
+        sending = self._outgoing[0].started_at + self._settings.send_timeout if self._outgoing else math.inf
+        return min(sending, self._session.deadline)
+
+    def send_chunk(self, chunk: Chunk) -> None:
+        """Send *chunk*; ``take_delivered`` will return its id."""
+        if self._session is not None and self._settings.require_ack_response:
+            self._session.expect_ack(chunk.id)
+        self._send(chunk.buffers, chunk.id)
+
+    def send_message(self, message: bytes) -> None:
+        """Send something that nobody acknowledges."""
+        self._send((message,), "")
+
+    def take_delivered(self) -> list[str]:
+        """Return the ids of the chunks that were acknowledged, or, without acks, taken by the kernel."""
+        delivered, self._delivered = self._delivered, []
+        return delivered
+
+    def check(self, now: float) -> None:
+        """Close the connection if a deadline has passed."""
+        if now < self.deadline:
+            return
+        if not self.was_established:
+            self._connect_overdue(now)
+        elif self._outgoing and now >= self._outgoing[0].started_at + self._settings.send_timeout:
+            self._fail(f"it did not take a chunk within {self._settings.send_timeout:g} s")
+        elif self._session is not None:
+            try:
+                self._session.check_deadline(now)
+            except RemoteProtocolError as exc:
+                self.has_timed_out = True
+                self._fail(str(exc))
+
+    def close(self, reason: str = "closed by us") -> None:
+        """Close it; what was written stays with the kernel."""
+        if not self.error:
+            self.error = f"{self.server}: {reason}"
+        if self._lookup is not None:
+            self._loop.unwatch(self._lookup.fileno())
+            self._lookup.close()
+            self._lookup = None
+        self._close_socket()
+        self._outgoing.clear()
+
+    # -- connecting -------------------------------------------------------------------------------------
+
+    def _on_resolved(self, _events: int) -> None:
+        if self._lookup is None:
+            return
+        lookup, self._lookup = self._lookup, None
+        self._loop.unwatch(lookup.fileno())
+        try:
+            self._addresses = list(lookup.result())
+        except OSError as exc:
+            self._fail(str(exc))
+            return
+        finally:
+            lookup.close()
+        self._next_address()
+
+    def _next_address(self) -> None:
+        """Begin to connect to the next address; each gets its share of the time that is left."""
+        while self._addresses:
+            now = time.monotonic()
+            self._address_deadline = now + max(0.0, self._deadline - now) / len(self._addresses)
+            address = self._addresses.pop(0)
+            try:
+                sock = socket.socket(
+                    address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+                )
+                self._socket = sock
+                _set_options(sock)
+                code = sock.connect_ex(address.sockaddr)
+            except OSError as exc:
+                code = exc.errno or errno.EINVAL
+            if code in (0, errno.EINPROGRESS) and self._socket is not None:
+                self._current = address
+                self._loop.watch(self._socket.fileno(), self._on_connected, WRITE)
+                return
+            self._address_failed(address, os.strerror(code))
+        self._fail("; ".join(self._failed_addresses) or "it has no address")
+
+    def _address_failed(self, address: Address, reason: str) -> None:
+        name = f"{address}: " if str(address) != self.server.host else ""
+        self._failed_addresses.append(f"{name}{reason}")
+        self._close_socket()
+
+    def _on_connected(self, _events: int) -> None:
+        sock = self._open_socket()
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._address_failed(self._current, os.strerror(code))
+            self._next_address()
+            return
+        self._address_deadline = self._deadline
+        self._session = ForwardSession(
+            self._settings.ack_response_timeout,
+            _credentials(self._settings),
+            as_json=self._settings.format == "json",
+        )
+        self._loop.watch(sock.fileno(), self._on_ready, READ)
+        self._note_state()
+
+    def _connect_overdue(self, now: float) -> None:
+        if self._session is not None:
+            self._fail(
+                f"no handshake within {self._settings.connect_timeout:g} s: {self._session.waiting_for()}"
+            )
+        elif self._socket is not None and now < self._deadline:
+            self._address_failed(self._current, "no answer")
+            self._next_address()
+        else:
+            what = "its name was not resolved" if self._lookup else "no answer"
+            self._fail(
+                "; ".join([*self._failed_addresses, f"{what} within {self._settings.connect_timeout:g} s"])
+            )
+
+    def _note_state(self) -> None:
+        if not self.was_established and self._session is not None and self._session.state is State.OPEN:
+            self.was_established = True
+            self.established_at = time.monotonic()
+
+    # -- established ------------------------------------------------------------------------------------
+
+    def _send(self, buffers: Sequence[bytes], chunk_id: str) -> None:
+        self._outgoing.append(_Outgoing(buffers, chunk_id))
+        if len(self._outgoing) == 1:
+            self._write()
+
+    def _on_ready(self, events: int) -> None:
+        if events & READ:
+            self._read()
+        if events & WRITE and not self.is_closed:
+            self._write()
+
+    def _read(self) -> None:
+        """Take what the peer sent: acks, a part of the handshake, or its end."""
+        session = self._session
+        if session is None or self.is_closed:
+            return
+        try:
+            data = self._open_socket().recv(RECEIVE_SIZE)
+            acked = session.receive_data(data)
+        except BlockingIOError:
+            return
+        except AuthenticationError as exc:
+            self.is_refused = True
+            self._fail(str(exc))
+            return
+        except (OSError, RemoteProtocolError) as exc:
+            self._fail(_reason(exc))
+            return
+        self._delivered += acked
+        self.acks += len(acked)
+        self._note_state()
+        output = session.take_output()
+        if output:
+            self._send((output,), "")
+
+    def _write(self) -> None:
+        """Write until the kernel takes no more. Acks and a close by the peer are looked for first."""
+        self._read()
+        try:
+            while self._outgoing and not self.is_closed:
+                head = self._outgoing[0]
+                head.started_at = min(head.started_at, time.monotonic())
+                _drop_sent(head.buffers, self._open_socket().sendmsg(head.buffers))
+                if not head.buffers:
+                    self._written(self._outgoing.popleft())
+        except BlockingIOError:
+            pass
+        except OSError as exc:
+            self._read_rest()
+            self._fail(_reason(exc))
+        if not self.is_closed:
+            events = READ | WRITE if self._outgoing else READ
+            self._loop.watch(self._open_socket().fileno(), self._on_ready, events)
+
+    def _written(self, outgoing: _Outgoing) -> None:
+        if not outgoing.chunk_id or self._session is None:
+            return
+        if self._settings.require_ack_response:
+            self._session.chunk_sent(outgoing.chunk_id, time.monotonic())
+        else:
+            self._delivered.append(outgoing.chunk_id)
+
+    def _read_rest(self) -> None:
+        """Writing failed; acks that came before the end still count, which saves sending again."""
+        seen = -1
+        while not self.is_closed and seen != self.acks:
+            seen = self.acks
+            self._read()
+
+    def _open_socket(self) -> socket.socket:
+        if self._socket is None:
+            raise OSError(errno.EBADF, "the connection is closed")
+        return self._socket
+
+    def _fail(self, reason: str) -> None:
+        if not self.error:
+            self.close(reason)
+
+    def _close_socket(self) -> None:
+        if self._socket is not None:
+            self._loop.unwatch(self._socket.fileno())
+            with contextlib.suppress(OSError):  # it may never have been connected
+                self._socket.shutdown(socket.SHUT_WR)
+            self._socket.close()
+            self._socket = None
+
+
+def _drop_sent(buffers: list[bytes | memoryview], sent: int) -> None:
+    """Take the first *sent* bytes away."""
+    done = 0
+    while done < len(buffers) and sent >= len(buffers[done]):
+        sent -= len(buffers[done])
+        done += 1
+    del buffers[:done]
+    if sent:
+        buffers[0] = memoryview(buffers[0])[sent:]
+
+
+def _set_options(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A peer that vanished without a word is noticed within two minutes, also while nothing is sent.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+
+
+def _credentials(settings: ForwardSettings) -> Credentials | None:
+    security = settings.security
+    if security is None:
+        return None
+    return Credentials(
+        security.shared_key,
+        security.self_hostname,
+        security.username,
+        security.password,
+        secrets.token_hex(16),
+    )
+
+
+def _reason(exc: Exception) -> str:
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)

@@ -1,0 +1,99 @@
+"""Looking around in the directory of a log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+
+from fluentlite.core.rotation import COMPRESSED_SUFFIXES, Identity, Sibling, compressed_of, is_rotated_name
+from fluentlite.worker.generation import NotAFileError, facts_of, open_log
+
+
+class LogDirectory:
+    """
+    The files beside a log.
+
+    Args:
+        path: The configured path. Where it is a symbolic link, rotated generations may lie beside the link
+            or beside its target; both are looked at.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def places(self) -> dict[str, str]:
+        """Return the directories where generations may be, each with the log's name there."""
+        real = os.path.realpath(self.path)
+        return dict((os.path.split(self.path), os.path.split(real)))
+
+    def siblings(self) -> list[Sibling]:
+        """Return all regular files beside the log, by full path; those that vanish meanwhile are left out."""
+        return [
+            Sibling(entry_path, facts_of(result))
+            for directory in self.places()
+            for entry_path, result in _regular_files(directory)
+        ]
+
+    def rotated(self) -> list[Sibling]:
+        """Return those whose names a rotation may have made."""
+        places = self.places()
+        return [
+            sibling
+            for sibling in self.siblings()
+            if is_rotated_name(places[os.path.dirname(sibling.name)], os.path.basename(sibling.name))
+        ]
+
+    def compressed(self) -> list[str]:
+        """Return the paths of compressed generations."""
+        return [
+            entry_path
+            for directory, base in self.places().items()
+            for entry_path, _ in _regular_files(directory)
+            if entry_path.endswith(COMPRESSED_SUFFIXES) and compressed_of(base, os.path.basename(entry_path))
+        ]
+
+    def open_identity(self, identity: Identity) -> tuple[int, str] | None:
+        """Open the file with this identity, whatever its name is now; None if no name of it is found."""
+        for _ in range(3):  # names move while we look
+            found = next((s for s in self.siblings() if s.facts.identity == identity), None)
+            if found is None:
+                return None
+            fd = self.open_sibling(found)
+            if fd is not None:
+                return fd, found.name
+        return None
+
+    def open_sibling(self, sibling: Sibling) -> int | None:
+        """Open *sibling*; None if another file has its name by now or it cannot be opened."""
+        with contextlib.suppress(FileNotFoundError, NotAFileError, PermissionError):
+            fd = open_log(sibling.name)
+            if facts_of(os.fstat(fd)).identity == sibling.facts.identity:
+                return fd
+            os.close(fd)
+        return None
+
+    def open_copy(self, is_copy: Callable[[int, Sibling], bool]) -> tuple[int, str] | None:
+        """Open the largest sibling for which *is_copy*, called with an open descriptor, says yes."""
+        for sibling in sorted(self.siblings(), key=lambda sibling: -sibling.facts.size):
+            if sibling.name.endswith(COMPRESSED_SUFFIXES):
+                continue
+            with contextlib.suppress(OSError):  # one that cannot be opened or read is no copy
+                fd = self.open_sibling(sibling)
+                if fd is not None and is_copy(fd, sibling):
+                    return fd, sibling.name
+                if fd is not None:
+                    os.close(fd)
+        return None
+
+
+def _regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
+    found = []
+    with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                result = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(result.st_mode):
+                    found.append((entry.path, result))
+    return found

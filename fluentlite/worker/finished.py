@@ -1,0 +1,66 @@
+"""The files beside a log that are not to be read (again)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable
+
+from fluentlite.core.lines import MARKER_SIZE
+from fluentlite.core.position import MAX_FINISHED, Marker, Point
+from fluentlite.core.rotation import Identity, Sibling
+from fluentlite.worker.directory import LogDirectory
+from fluentlite.worker.generation import Generation
+from fluentlite.worker.resume import marker_at
+
+
+class Finished:
+    """
+    Generations that were delivered whole, and files that were old when the log was first seen.
+
+    Each is remembered with its size and marker: if it grows, only what is new is read.
+    """
+
+    def __init__(self, directory: LogDirectory, points: Iterable[Point]) -> None:
+        self._directory = directory
+        self._points = {point.identity: point for point in points}
+
+    def add(self, point: Point) -> None:
+        """A generation was delivered whole, up to *point*."""
+        self._points.pop(point.identity, None)
+        self._points[point.identity] = point
+
+    def add_siblings(self, followed: Collection[Identity]) -> None:
+        """Whatever lies beside the log now, and is not *followed*, is not to be read."""
+        for sibling in self._directory.rotated():
+            if sibling.facts.identity not in followed and sibling.facts.identity not in self._points:
+                self.add(self._point_at_end(sibling))
+
+    def keep(self, rotated: Iterable[Sibling]) -> None:
+        """Forget the files that are not among *rotated* any more, so that this never grows."""
+        present = {sibling.facts.identity for sibling in rotated}
+        self._points = {identity: point for identity, point in self._points.items() if identity in present}
+
+    def last(self) -> tuple[Point, ...]:
+        """Return the latest ones, for the checkpoint."""
+        return tuple(self._points.values())[-MAX_FINISHED:]
+
+    def sizes(self) -> dict[Identity, tuple[int, int]]:
+        """Return size and last write of each."""
+        return {identity: (point.size, point.mtime_ns) for identity, point in self._points.items()}
+
+    def offset_in(self, generation: Generation) -> int:
+        """Return the offset to which this very file has been delivered; 0 if it is another one."""
+        point = self._points.get(generation.identity)
+        if point is not None and point.marker.size and generation.has_marker(point.offset, point.marker):
+            return point.offset
+        return 0
+
+    def _point_at_end(self, sibling: Sibling) -> Point:
+        facts, marker = sibling.facts, Marker.of(b"")
+        with contextlib.suppress(OSError):  # unreadable: known by size and time alone
+            fd = self._directory.open_sibling(sibling)
+            if fd is not None:
+                marker = marker_at(fd, facts.size, min(facts.size, MARKER_SIZE))
+                os.close(fd)
+        return Point(facts.identity, 0, facts.size, marker, facts.size, facts.mtime_ns)

@@ -1,0 +1,130 @@
+"""A followed log as the worker sees it: the tail with its checkpoint, its hints and its clock."""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from fluentlite.config.model import LogSettings
+from fluentlite.core.forward import Position
+from fluentlite.signals import SignalInbox
+from fluentlite.worker.checkpoint import Checkpoint, LockedError
+from fluentlite.worker.drain import Source
+from fluentlite.worker.loop import Loop
+from fluentlite.worker.tail import Tail
+from fluentlite.worker.watch import Watch
+
+LOCK_PATIENCE = 15.0
+"""Seconds to wait for a predecessor that is still finishing: longer than ``stop_timeout`` by default."""
+
+LOCK_INTERVAL = 0.05
+
+
+class Followed(Protocol):
+    """What a worker follows, a log or standard input."""
+
+    has_ended: bool
+    """Nothing will ever come any more."""
+
+    @property
+    def lines(self) -> Source[Any]: ...  # where the drain reads
+    @property
+    def deadline(self) -> float: ...
+    def start(self, now: float) -> None: ...
+    def tick(self, now: float) -> None: ...
+    def delivered(self, positions: Iterable[Position]) -> None: ...
+    def pause(self) -> None: ...
+    def mute(self) -> None: ...
+    def resume(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class FollowedLog:
+    """
+    Args:
+        wake: Called when there may be something to read.
+
+    Raises:
+        StateError: The checkpoint cannot be had.
+    """
+
+    has_ended = False
+
+    def __init__(self, settings: LogSettings, checkpoint: Checkpoint, max_lines: int, loop: Loop, wake: Callable[[], None]) -> None:  # fmt: skip
+        self._checkpoint, self._wake = checkpoint, wake
+        self.tail = Tail(settings, checkpoint, max_lines)
+        self._watch = Watch(settings.path, loop, wake)
+        self._look_at = math.inf
+
+    @property
+    def lines(self) -> Tail:
+        return self.tail
+
+    @property
+    def deadline(self) -> float:
+        """When ``tick`` has something to do, in monotonic seconds."""
+        return min(self._look_at, self._checkpoint.deadline)
+
+    def start(self, now: float) -> None:
+        """Find what there is to read."""
+        self.tail.start(now)
+        self._look_at = now
+
+    def tick(self, now: float) -> None:
+        """Look around if a hint or the clock says so, and sync the checkpoint if that is due."""
+        if self._watch.has_names or now >= self._look_at:
+            self._watch.has_names = False
+            self.tail.look(now)
+            self._watch.update(self.tail.generations)
+            self._look_at = self.tail.next_look(now)
+            self._wake()
+        self._checkpoint.sync_if_due(now)
+
+    def delivered(self, positions: Iterable[Position]) -> None:
+        """Chunks that end at *positions* have been delivered, in this order."""
+        for position in positions:
+            self.tail.delivered(position)
+        self.tail.save()
+
+    def pause(self) -> None:
+        """No hints for some milliseconds."""
+        self._watch.pause()
+
+    def mute(self) -> None:
+        """No hints about data: there is more than can be sent. Rotations are still noticed at once."""
+        self._watch.mute()
+
+    def resume(self) -> None:
+        """Hints again."""
+        self._watch.resume()
+
+    def close(self) -> None:
+        """Close everything; the checkpoint is written and synced."""
+        self._watch.close()
+        self.tail.close()
+        self._checkpoint.close()
+
+
+def open_checkpoint(state_dir: str, log_path: str, inbox: SignalInbox) -> Checkpoint | None:
+    """
+    Open the checkpoint of *log_path*, waiting a while for a predecessor to give it up.
+
+    Returns:
+        None if a signal to stop came while waiting.
+
+    Raises:
+        StateError: It cannot be had.
+    """
+    give_up_at = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return Checkpoint(state_dir, log_path)
+        except LockedError:
+            if time.monotonic() >= give_up_at:
+                raise
+        select.select([inbox], [], [], LOCK_INTERVAL)
+        if inbox.has_stop():
+            return None

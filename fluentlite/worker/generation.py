@@ -1,0 +1,285 @@
+"""One file that the configured path names or once named: an open descriptor and how far it has been read."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+
+from fluentlite.core.forward import Position
+from fluentlite.core.lines import MARKER_SIZE, LineSplitter, LongLines
+from fluentlite.core.position import Marker, Point
+from fluentlite.core.rotation import FileFacts, Identity
+
+log = logging.getLogger(__name__)
+
+NUL_RUN = 65536
+"""A run of NUL bytes at least this long is a hole or unwritten space, wherever it is; a shorter one is text."""
+
+NUL_SCAN = 64 << 20
+"""Most bytes that one call looks through for the end of a run of NUL bytes."""
+
+
+RECHECK_INTERVAL = 0.1
+"""Seconds until a file that seems shorter is believed to be: network file systems show stale sizes for a moment."""
+
+
+class TruncatedError(Exception):
+    """The bytes before the read offset are not the ones that were read: the file was cut short and written anew."""
+
+
+class NotAFileError(OSError):
+    """There is something at the path, but no regular file."""
+
+
+def facts_of(result: os.stat_result) -> FileFacts:
+    """Take from a stat result what decisions are made from."""
+    return FileFacts(
+        Identity(result.st_dev, result.st_ino), result.st_size, result.st_mtime_ns, result.st_ctime_ns
+    )
+
+
+def open_log(path: str) -> int:
+    """
+    Open *path* for reading; a FIFO or a device does not block, it is refused.
+
+    Raises:
+        NotAFileError: It is no regular file.
+        OSError: It cannot be opened.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may have effects
+        raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
+    return fd
+
+
+class Generation:
+    """
+    Reads one file forward.
+
+    Args:
+        number: Grows with every generation that a worker meets.
+        fd: Open for reading; closed by ``close``.
+        name: The path it was opened by, for messages.
+        epoch: How often this file has been cut short.
+        limits: Longest line in bytes, what becomes of longer ones, most lines of one read.
+
+    Attributes:
+        delivered: The position that has been delivered.
+        packed: Offset up to which its lines are in chunks.
+        is_started: Whether it has been decided where to read from.
+        is_ended: Nothing can be read from it any more, but its partial line has not been returned.
+        quiet_since: When its end was reached (monotonic seconds), None while there is more to read.
+        short_since: When it first seemed to have become shorter (monotonic seconds), None if it does not.
+        head: Its first bytes, noted while none of them has been read.
+        seen: What the last look said of it.
+    """
+
+    def __init__(
+        self, number: int, fd: int, name: str, epoch: int, limits: tuple[int, LongLines, int]
+    ) -> None:
+        self.number, self.fd, self.name, self.epoch = number, fd, name, epoch
+        self.identity = facts_of(os.fstat(fd)).identity
+        self.packed = 0
+        self.is_started = False
+        self.quiet_since: float | None = None
+        self.seen = self.facts()
+        self.first_size = self.seen.size
+        self.head = b""
+        self.short_since: float | None = None
+        self.is_ended = False
+        self._limits = limits
+        self._nul_scanned = 0
+        self.start(0)
+        self.is_started = False
+
+    def start(self, offset: int) -> None:
+        """Read from *offset* on."""
+        max_line_size, long_lines, max_lines = self._limits
+        self.splitter = LineSplitter(
+            offset,
+            tail=self.bytes_before(offset),
+            max_line_size=max_line_size,
+            long_lines=long_lines,
+            max_lines=max_lines,
+        )
+        self.delivered = Position(self.number, offset, self.splitter.window)
+        self.is_started = True
+
+    @property
+    def source(self) -> str:
+        """Identity of these bytes, for chunk ids."""
+        return f"{self.identity}:{self.epoch}"
+
+    @property
+    def position(self) -> Position:
+        """Where the lines returned so far end."""
+        return Position(self.number, self.splitter.end_offset, self.splitter.window)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing will be read from it any more."""
+        return self.fd < 0
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have not been read, by its last known size."""
+        return max(0, self.seen.size - self.splitter.read_offset)
+
+    def point(self) -> Point:
+        """Return what a checkpoint says of it."""
+        return Point(
+            self.identity,
+            self.epoch,
+            self.delivered.offset,
+            Marker.of(self.delivered.window),
+            self.seen.size,
+            self.seen.mtime_ns,
+        )
+
+    def facts(self) -> FileFacts:
+        """Look at the open file, and remember what was seen."""
+        self.seen = facts_of(os.fstat(self.fd))
+        return self.seen
+
+    def links(self) -> int:
+        """Return how many names the open file has; 0 means that it was deleted."""
+        return os.fstat(self.fd).st_nlink
+
+    def bytes_before(self, offset: int) -> bytes:
+        """Return the bytes just before *offset*, at most ``MARKER_SIZE``."""
+        size = min(offset, MARKER_SIZE)
+        return os.pread(self.fd, size, offset - size)
+
+    def has_marker(self, offset: int, marker: Marker) -> bool:
+        """Tell whether the bytes before *offset* are the ones that *marker* was made from."""
+        if marker.size > offset:
+            return False
+        data = os.pread(self.fd, marker.size, offset - marker.size)
+        return len(data) == marker.size and Marker.of(data) == marker
+
+    def read(self, size: int, now: float) -> list[bytes]:
+        """
+        Read up to *size* bytes and return the lines that end in them.
+
+        ``quiet_since`` tells whether the end was reached; a long line may need several calls.
+
+        Raises:
+            TruncatedError: What was read before is not there any more.
+            OSError: The file cannot be read.
+        """
+        before = self.splitter.read_offset
+        data = os.pread(self.fd, size, before)
+        # After the read, not before: what was read belongs to the content that this check sees.
+        lines: list[bytes] = []
+        if self.is_same_content(now) and data:
+            lines = self._read_nuls(data) if data[0] == 0 else self.splitter.feed(data)
+        if self.splitter.read_offset != before:
+            self.quiet_since = None
+        elif self.quiet_since is None:
+            self.quiet_since = now
+        return lines
+
+    def is_same_content(self, now: float) -> bool:
+        """
+        Tell whether the bytes before the read offset are those that were read.
+
+        Returns:
+            False while it seems shorter but that has not been confirmed; nothing may be read then.
+
+        Raises:
+            TruncatedError: They are not.
+        """
+        expected = self.splitter.tail or (b"" if self.splitter.read_offset else self.head)
+        start = self.splitter.read_offset - len(expected) if self.splitter.tail else 0
+        found = os.pread(self.fd, len(expected), start) if expected else b""
+        if found == expected:
+            self.short_since = None
+            return True
+        if not expected.startswith(found):
+            raise TruncatedError
+        if self.short_since is None:
+            self.short_since = now
+        if now - self.short_since >= RECHECK_INTERVAL:
+            raise TruncatedError
+        return False
+
+    def look(self, now: float) -> None:
+        """Note size and first bytes, and see whether the content is still the same."""
+        if self.is_same_content(now):
+            self.facts()
+            if not self.splitter.read_offset and len(self.head) < MARKER_SIZE:
+                self.head = os.pread(self.fd, MARKER_SIZE, 0)
+
+    def flush(self) -> list[bytes]:
+        """Return the partial line as the last one, if there is one."""
+        self.is_ended = False
+        return self.splitter.flush()
+
+    def replace_file(self, fd: int, name: str) -> None:
+        """Go on, at the same offset, in another file with the same bytes."""
+        self.close()
+        self.fd, self.name, self.is_ended = fd, name, False
+        self.identity = self.facts().identity
+        self.quiet_since = self.short_since = None
+
+    def hand_over(self) -> int:
+        """Give the open descriptor to a successor; only the partial line is left here."""
+        fd, self.fd, self.is_ended = self.fd, -1, True
+        return fd
+
+    def end(self) -> None:
+        """Close the file for good; the partial line is what is left of it."""
+        self.close()
+        self.is_ended = True
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _read_nuls(self, data: bytes) -> list[bytes]:
+        """
+        Data begins with NUL bytes. A run of them at the start of the file is what a writer without
+        O_APPEND leaves behind copytruncate, a long one anywhere is a hole; both are passed over. Others
+        are bytes of a line. A run that reaches the end of the file may be space not written yet: wait.
+        """
+        text = len(data) - len(data.lstrip(b"\0"))
+        if text == len(data):
+            end = self._end_of_nuls(self.splitter.read_offset + max(text, self._nul_scanned))
+            if end is None:
+                return []
+            text = end - self.splitter.read_offset
+        self._nul_scanned = 0
+        if self.splitter.read_offset and text < NUL_RUN:
+            return self.splitter.feed(data)
+        lines = self.flush()
+        log.warning(
+            "%s (inode %d): %d NUL bytes at offset %d are no text and are passed over",
+            self.name, self.identity.inode, text, self.splitter.read_offset,
+        )  # fmt: skip
+        self.splitter.skip(text)
+        return lines
+
+    def _end_of_nuls(self, offset: int) -> int | None:
+        """Return where the next other byte is, or None if none was found up to the end, or not yet."""
+        for _ in range(NUL_SCAN // NUL_RUN):
+            try:
+                offset = max(offset, os.lseek(self.fd, offset, os.SEEK_DATA))
+            except OSError as exc:
+                if exc.errno == errno.ENXIO:  # nothing but a hole up to the end
+                    return None
+                # Not every file system knows SEEK_DATA; reading finds the end as well.
+            data = os.pread(self.fd, NUL_RUN, offset)
+            if not data:
+                return None
+            offset += len(data) - len(data.lstrip(b"\0"))
+            if data.strip(b"\0"):
+                return offset
+        self._nul_scanned = offset - self.splitter.read_offset
+        return None

@@ -1,0 +1,60 @@
+"""Our own log: one file, shared by all processes of an agent, that operators may rotate."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+import time
+from typing import IO
+
+FORMAT = "%(asctime)s [%(levelname)s] (%(process)d) %(message)s"
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """
+    Reopens the file by itself when it was renamed or removed, so a rotation needs no signal.
+
+    A full disk or a vanished directory must never stop a worker: what cannot be written is dropped.
+    """
+
+    def _open(self) -> IO[str]:  # type: ignore[override]
+        fd = os.open(
+            self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
+        )
+        return open(fd, "a", encoding="utf-8", errors="backslashreplace")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Drop it: there is no better place to complain."""
+
+
+def start_log(path: str, level: str) -> None:
+    """
+    Write our log to *path* (``-``: standard error) from now on.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    handler = logging.StreamHandler(sys.stderr) if path == "-" else _LogFile(path)
+    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S%z")
+    formatter.converter = time.localtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+
+
+def reopen_log() -> None:
+    """Open the file at the path anew (USR1), whether it was renamed or not."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LogFile):
+            handler.reopenIfNeeded()

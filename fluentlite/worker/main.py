@@ -1,0 +1,228 @@
+"""One worker: follows one log and delivers it, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import secrets
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fluentlite.config.model import LogSettings
+from fluentlite.core.forward import ChunkEncoder
+from fluentlite.core.pace import Pace
+from fluentlite.errors import StateError
+from fluentlite.signals import SignalInbox
+from fluentlite.worker.drain import Drain, entry_packer, max_lines
+from fluentlite.worker.follow import Followed, FollowedLog, open_checkpoint
+from fluentlite.worker.logfile import reopen_log
+from fluentlite.worker.loop import Loop
+from fluentlite.worker.memory import keep_heap, release_heap
+from fluentlite.worker.sender import Sender
+from fluentlite.worker.stream import Stream
+
+log = logging.getLogger(__name__)
+
+IDLE_AFTER = 5.0
+"""Seconds without a chunk after which memory is given back."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has been delivered since the start."""
+
+    lines: int = 0
+    bytes: int = 0
+    chunks: int = 0
+
+
+class Worker:
+    """
+    Tail, drain, pack, send, in one loop that never blocks.
+
+    Args:
+        settings: Of the log.
+        state_dir: Where its checkpoint is kept; not used for standard input.
+        stop_timeout: Seconds to wait for outstanding acks when told to stop.
+        inbox: Receives TERM, INT (finish), HUP (reconnect), USR1 (reopen our own log).
+    """
+
+    def __init__(
+        self, settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox
+    ) -> None:
+        self.counters = Counters()
+        self._settings, self._state_dir, self._stop_timeout, self._inbox = (
+            settings,
+            state_dir,
+            stop_timeout,
+            inbox,
+        )
+        self._packer = entry_packer(settings)
+        self._encoder = ChunkEncoder(
+            settings.tag,
+            require_ack=settings.forward.require_ack_response,
+            compress=settings.forward.compress,
+            as_json=settings.forward.format == "json",
+        )
+        self._loop = Loop()
+        # Made here, after the fork: each worker has its own randomness.
+        self._sender = Sender(settings.forward, self._encoder, self._loop, random.Random())
+        self._pace = Pace()
+        self._has_data = True
+        self._is_stopping = False
+        self._stop_at = math.inf
+        self._ping_at = 0.0 if settings.ping else math.inf
+        self._idle_at = math.inf
+
+    def run(self) -> int:
+        """
+        Work until told to stop, or until the input has ended and is delivered.
+
+        Returns:
+            An exit status: 0, or 1 if something was not delivered that nobody can read again.
+
+        Raises:
+            StateError: The checkpoint cannot be had.
+        """
+        keep_heap()
+        self._loop.watch(self._inbox.fileno(), self._on_signals)
+        followed = self._follow()
+        if followed is None:
+            return 0
+        self._followed = followed
+        self._drain: Drain[Any] = Drain(self._settings, followed.lines, self._packer, self._encoder)
+        log.info("%s: started, tag %s", self._settings.path, self._settings.tag)
+        try:
+            followed.start(time.monotonic())
+            followed.resume()
+            while not self._is_done():
+                self._turn()
+        finally:
+            self._sender.close()
+            followed.close()
+        return self._verdict()
+
+    def _follow(self) -> Followed | None:
+        lines = max_lines(self._settings, self._packer)
+        if self._settings.path == "-":
+            return Stream(
+                sys.stdin.fileno(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
+            )
+        checkpoint = open_checkpoint(self._state_dir, self._settings.path, self._inbox)
+        return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake) if checkpoint else None
+
+    def _turn(self) -> None:
+        self._loop.wait(max(0.0, self._deadline() - time.monotonic()))
+        now = time.monotonic()
+        self._followed.tick(now)
+        self._sender.advance(now)
+        self._commit()
+        self._feed(now)
+        self._ping(now)
+        if now >= self._idle_at:
+            self._idle_at = math.inf
+            release_heap()
+
+    def _deadline(self) -> float:
+        """When the next turn is due if nothing happens before; monotonic seconds."""
+        timers = [self._sender.deadline, self._followed.deadline, self._stop_at, self._idle_at]
+        if self._sender.is_connected:
+            timers.append(self._ping_at)
+        if self._has_data and self._sender.wants_chunk and not self._is_stopping:
+            timers.append(self._next_chunk_at())
+        return min(timers)
+
+    def _next_chunk_at(self) -> float:
+        """A chunk that follows a full one goes at once; small ones keep their pace."""
+        return self._pace.allowed_at() if self._drain.is_at_end else 0.0
+
+    def _feed(self, now: float) -> None:
+        """Read and send as long as there is something to read and somebody to take it."""
+        while self._has_data and self._sender.wants_chunk and not self._is_stopping:
+            if now < self._next_chunk_at():
+                self._followed.pause()
+                return
+            self._followed.resume()
+            chunk = self._drain.next_chunk(now, time.time_ns())
+            self._has_data = not self._drain.is_at_end
+            if chunk is None:
+                return
+            self._sender.send(chunk)
+            self._idle_at = now + IDLE_AFTER
+            if self._drain.is_at_end:
+                self._pace.spend(now)
+        if self._has_data:
+            self._followed.mute()  # the next one to ask for data is the sender
+
+    def _commit(self) -> None:
+        delivered = self._sender.take_delivered()
+        if not delivered:
+            return
+        for chunk in delivered:
+            self.counters.lines += chunk.count
+            self.counters.bytes += chunk.file_bytes
+            self.counters.chunks += 1
+        self._followed.delivered(chunk.end for chunk in delivered)
+
+    def _ping(self, now: float) -> None:
+        ping = self._settings.ping
+        if ping is not None and now >= self._ping_at:
+            record = {"data": f"{ping.data} {self._settings.path}"}
+            if self._sender.send_message(self._packer.message(ping.tag, time.time_ns(), record)):
+                self._ping_at = now + ping.interval
+
+    def _wake(self) -> None:
+        """There may be something to read."""
+        self._has_data = True
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def _on_signals(self, _events: int) -> None:
+        for signum in self._inbox.take():
+            if signum in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+            elif signum == signal.SIGHUP:
+                log.info("%s: reconnecting", self._settings.path)
+                self._sender.reconnect(time.monotonic())
+            elif signum == signal.SIGUSR1:
+                reopen_log()
+
+    def _stop(self) -> None:
+        """Read no more; what is on its way may be acknowledged yet."""
+        if not self._is_stopping:
+            log.info("%s: stopping", self._settings.path)
+            self._is_stopping = True
+            self._stop_at = time.monotonic() + self._stop_timeout
+
+    def _is_done(self) -> bool:
+        is_empty = not self._sender.unacked and not self._sender.has_unsent
+        if self._is_stopping:
+            can_arrive = self._sender.is_connected or self._settings.path == "-"
+            return is_empty or not can_arrive or time.monotonic() >= self._stop_at
+        return self._followed.has_ended and is_empty and not self._has_data
+
+    def _verdict(self) -> int:
+        unacked, lines = self._sender.unacked, self._sender.unacked_lines
+        if not unacked:
+            log.info("%s: stopped; all that was read is delivered", self._settings.path)
+            return 0
+        if self._settings.path != "-":
+            log.warning("%s: stopped with %d chunks unacknowledged; they are sent again at the next start",
+                        self._settings.path, unacked)  # fmt: skip
+            return 0
+        log.error("standard input: stopped with %d lines undelivered; they are lost", lines)
+        return 1
+
+
+def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox) -> int:
+    """Run one worker to its end and return its exit status; an unusable checkpoint is said and is 1."""
+    try:
+        return Worker(settings, state_dir, stop_timeout, inbox).run()
+    except StateError as exc:
+        log.error("%s", exc)
+        print(f"fluentlite: {exc}", file=sys.stderr)
+        return 1

@@ -1,0 +1,310 @@
+"""
+Delivering chunks: which server, when to try again, what has been acknowledged.
+
+Chunks are delivered in order: those acknowledged early wait for the ones before them. After any surprise all
+that is unacknowledged goes again, same ids, same bytes, to the next server.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+
+from fluentlite.config.model import ForwardSettings, Server
+from fluentlite.core.forward import Chunk, ChunkEncoder
+from fluentlite.core.retry import Backoff
+from fluentlite.core.servers import ServerChoice
+from fluentlite.worker.connection import Connection
+from fluentlite.worker.loop import Loop
+from fluentlite.worker.report import Condition
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_JITTER = 30.0
+"""Seconds by which the age of a connection varies, so that agents do not come back together."""
+
+SPLIT_AFTER = 3
+"""Failures of the same oldest chunk, on connections that took it, before it is cut in two."""
+
+MUTE_AFTER = 3
+"""Overdue acks in a row before a server is said not to acknowledge at all."""
+
+HEALTHY_LIFE = 10.0
+"""Seconds after which a connection that just ends is no sign of a sick server."""
+
+
+class Sender:
+    """
+    Args:
+        settings: Of the log.
+        encoder: Cuts chunks that are refused again and again.
+        loop: Watches the sockets.
+        rng: Made after the fork.
+
+    Attributes:
+        server: Whom we are connected to, or None.
+        connects: Connections made so far.
+        resent: Chunks sent more than once.
+    """
+
+    def __init__(
+        self, settings: ForwardSettings, encoder: ChunkEncoder, loop: Loop, rng: random.Random
+    ) -> None:
+        self._settings, self._encoder, self._loop, self._rng = settings, encoder, loop, rng
+        self._choice: ServerChoice[Server] = ServerChoice(settings.primary, settings.secondary, rng)
+        self._backoff = Backoff(settings.reconnect_wait_max, settings.reconnect_wait_incr_rate, rng)
+        self._chunks: dict[str, Chunk] = {}
+        self._acknowledged: set[str] = set()
+        self._delivered: list[Chunk] = []
+        self._link: Connection | None = None
+        self._next_link: Connection | None = None
+        self._candidates: list[Server] = []
+        self._retry_at = 0.0
+        self._expires_at = self._failback_at = math.inf
+        self._failures: tuple[str, int] = ("", 0)
+        self._overdue = 0
+        self._is_announced = False
+        self._unreachable: dict[Server, Condition] = {}
+        self._mute = Condition(log)
+        self.connects = self.resent = 0
+
+        self._sent_ids: set[str] = set()
+
+    # -- what the worker uses ---------------------------------------------------------------------------
+
+    @property
+    def server(self) -> Server | None:
+        return self._link.server if self._link is not None and self._is_announced else None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be sent, or an empty string."""
+        return next(filter(None, [self._mute.message, *(c.message for c in self._unreachable.values())]), "")
+
+    @property
+    def unacked(self) -> int:
+        """Chunks on their way."""
+        return len(self._chunks)
+
+    @property
+    def unacked_lines(self) -> int:
+        """Lines in the chunks on their way."""
+        return sum(chunk.count for chunk in self._chunks.values())
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the kernel has not yet taken all that was sent."""
+        return self._link is not None and self._link.has_unsent
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None and self._link.is_established
+
+    @property
+    def wants_chunk(self) -> bool:
+        """Whether another chunk could be sent now. What cannot be sent is not read."""
+        is_leaving = self._next_link is not None and self._next_link.is_established
+        return self.is_connected and not is_leaving and len(self._chunks) < self._settings.max_in_flight
+
+    @property
+    def deadline(self) -> float:
+        """When ``advance`` has something to do, in monotonic seconds."""
+        links = [link.deadline for link in (self._link, self._next_link) if link is not None]
+        timers = [self._retry_at] if self._link is None else [self._expires_at, self._failback_at]
+        return min(links + timers)
+
+    def send(self, chunk: Chunk) -> None:
+        """Send *chunk*; only when ``wants_chunk``."""
+        self._chunks[chunk.id] = chunk
+        self._transmit(chunk)
+
+    def send_message(self, message: bytes) -> bool:
+        """Send something that needs no ack, if a connection is there to take it."""
+        if self._link is None or not self._link.is_established:
+            return False
+        self._link.send_message(message)
+        return True
+
+    def take_delivered(self) -> list[Chunk]:
+        """Return the chunks that were delivered since the last call, in order."""
+        delivered, self._delivered = self._delivered, []
+        return delivered
+
+    def reconnect(self, now: float) -> None:
+        """Go back to a primary, or connect at once if there is no connection (HUP)."""
+        if self._link is None:
+            self._retry_at = now
+            self._choice.start_round()
+        elif self._next_link is None:
+            self._renew(self._choice.primaries())
+
+    def advance(self, now: float) -> None:
+        """Do what is due: collect acks, deal with broken connections, connect, renew."""
+        for link in (self._link, self._next_link):
+            if link is not None:
+                link.check(now)
+                self._collect(link)
+        if self._next_link is not None:
+            self._advance_renewal(now)
+        if self._link is not None and self._link.is_closed:
+            self._link_failed(self._link, now)
+        elif self._link is not None and self._link.is_established and not self._is_announced:
+            self._established(self._link)
+        if self._link is None and now >= self._retry_at:
+            self._connect(now)
+        elif (
+            self._link is not None
+            and self._next_link is None
+            and now >= min(self._expires_at, self._failback_at)
+        ):
+            self._renew(self._choice.primaries())
+
+    def close(self) -> None:
+        """Close all connections; what the kernel has taken is still sent."""
+        for link in (self._link, self._next_link):
+            if link is not None:
+                link.close()
+
+    # -- connections ------------------------------------------------------------------------------------
+
+    def _connect(self, now: float) -> None:
+        server = self._choice.next()
+        if server is None:
+            wait = self._backoff.next_wait()
+            self._retry_at = now + wait
+            self._choice.start_round()
+            log.debug("trying again in %.1f s", wait)
+            return
+        self._link = Connection(server, self._settings, self._loop)
+
+    def _established(self, link: Connection) -> None:
+        self._is_announced = True
+        self.connects += 1
+        kind = "primary" if self._choice.is_primary(link.server) else "secondary"
+        log.info("connected to %s %s", kind, link.server)
+        age = self._settings.keepalive_timeout
+        jitter = min(KEEPALIVE_JITTER, age / 2)
+        self._expires_at = link.established_at + age + self._rng.uniform(-jitter, jitter) if age else math.inf
+        is_fallback = kind == "secondary" and self._settings.primary
+        self._failback_at = (
+            link.established_at + self._settings.failback_interval if is_fallback else math.inf
+        )
+        for chunk in self._chunks.values():
+            if chunk.id not in self._acknowledged:
+                self._transmit(chunk)
+
+    def _transmit(self, chunk: Chunk) -> None:
+        if self._link is None:
+            return
+        if chunk.id in self._sent_ids:
+            self.resent += 1
+            log.info("sending chunk %s again (%d lines)", chunk.id, chunk.count)
+        self._sent_ids.add(chunk.id)
+        self._link.send_chunk(chunk)
+
+    def _link_failed(self, link: Connection, now: float) -> None:
+        self._link, self._is_announced = None, False
+        self._expires_at = self._failback_at = math.inf
+        was_healthy = link.acks > 0 or now - link.established_at >= HEALTHY_LIFE
+        self._report_failure(link)
+        if link.was_established and self._chunks:
+            self._count_failure()
+        if self._next_link is not None:  # one was being prepared: it takes over
+            self._link, self._next_link = self._next_link, None
+        elif was_healthy:
+            self._choice.start_round(avoid=link.server)
+            self._retry_at = now
+        else:
+            self._retry_at = now  # the next one of this round, if there is one
+
+    def _report_failure(self, link: Connection) -> None:
+        if not link.was_established or self._chunks or link.is_refused:
+            condition = self._unreachable.setdefault(link.server, Condition(log))
+            condition.raise_(f"{link.error}; lines wait in the log until a server takes them")
+        else:
+            log.info("%s (idle)", link.error)
+        self._overdue = self._overdue + 1 if link.has_timed_out else self._overdue
+        if self._overdue >= MUTE_AFTER:
+            self._mute.raise_(
+                f"{link.server}: it takes chunks but has acknowledged none of the last {MUTE_AFTER}; every repetition "
+                "may be stored again there. If it is a server without acks, set require_ack_response = false; "
+                "otherwise look at its log: it may be overloaded"
+            )
+
+    def _count_failure(self) -> None:
+        """A chunk that always ends the connection may be too large for the server: cut it in two."""
+        head = next(iter(self._chunks.values()))
+        failed_id, count = self._failures
+        self._failures = (head.id, count + 1 if failed_id == head.id else 1)
+        if self._failures[1] < SPLIT_AFTER or len(head.steps) < 2:
+            return
+        halves = self._encoder.split(head)
+        log.warning(
+            "chunk %s (%d lines, %d bytes) was not acknowledged %d times in a row; sending it in two parts",
+            head.id, head.count, head.size, SPLIT_AFTER,
+        )  # fmt: skip
+        rest = {chunk.id: chunk for chunk in self._chunks.values() if chunk is not head}
+        self._chunks = {chunk.id: chunk for chunk in halves} | rest
+        self._failures = ("", 0)
+        self._sent_ids.discard(head.id)
+
+    # -- renewal: keepalive, failback, HUP --------------------------------------------------------------
+
+    def _renew(self, candidates: list[Server]) -> None:
+        """Prepare a connection to the first of *candidates* that can be reached, beside the one in use."""
+        self._candidates = candidates
+        self._try_candidate()
+
+    def _try_candidate(self) -> None:
+        if self._candidates:
+            self._next_link = Connection(self._candidates.pop(0), self._settings, self._loop)
+        else:
+            self._next_link = None
+
+    def _advance_renewal(self, now: float) -> None:
+        candidate, link = self._next_link, self._link
+        if candidate is None or link is None:
+            return
+        if candidate.is_closed:
+            log.info("%s; staying with %s", candidate.error, link.server)
+            self._try_candidate()
+            if self._next_link is None:
+                self._put_off_renewal(now)
+        elif candidate.is_established and (not self._chunks or link.is_closed):
+            # All is acknowledged: nothing is sent twice by changing over now.
+            link.close()
+            self._link, self._next_link, self._is_announced = candidate, None, False
+
+    def _put_off_renewal(self, now: float) -> None:
+        later = now + self._settings.failback_interval
+        self._expires_at = later if self._expires_at <= now else self._expires_at
+        self._failback_at = later if self._failback_at <= now else self._failback_at
+
+    def _reachable_again(self, link: Connection) -> None:
+        """Lines are delivered: whatever is wrong with other servers hurts nobody now."""
+        for server, condition in self._unreachable.items():
+            if server == link.server:
+                condition.clear(f"{server}: it takes lines again")
+            else:
+                condition.clear(f"{server}: not needed now, {link.server} takes the lines")
+
+    # -- acks -------------------------------------------------------------------------------------------
+
+    def _collect(self, link: Connection) -> None:
+        acked = link.take_delivered()
+        if not acked:
+            return
+        self._acknowledged.update(acked)
+        self._backoff.reset()
+        self._overdue = 0
+        self._mute.clear(f"{link.server}: it acknowledges again")
+        if self._unreachable:
+            self._reachable_again(link)
+        while self._chunks:
+            head = next(iter(self._chunks))
+            if head not in self._acknowledged:
+                break
+            self._acknowledged.discard(head)
+            self._sent_ids.discard(head)
+            self._delivered.append(self._chunks.pop(head))

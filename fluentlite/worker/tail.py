@@ -1,0 +1,323 @@
+"""
+Following one path through everything that can happen to it.
+
+The tail keeps its generations, oldest first, from the first that is not wholly delivered to the file at
+the path now. They are read in this order; a newer one is read while an older one is only watched for
+late lines. ``look`` compares path and directory with what is known; it is called on every hint and, since
+hints can be missing, every ``poll_interval``.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+
+from fluentlite.config.model import LogSettings
+from fluentlite.core.forward import Position
+from fluentlite.core.position import State
+from fluentlite.core.rotation import FileFacts, Identity, missed_generations
+from fluentlite.worker.checkpoint import Checkpoint
+from fluentlite.worker.directory import LogDirectory
+from fluentlite.worker.finished import Finished
+from fluentlite.worker.generation import (
+    RECHECK_INTERVAL,
+    Generation,
+    NotAFileError,
+    TruncatedError,
+    facts_of,
+    open_log,
+)
+from fluentlite.worker.report import Condition
+from fluentlite.worker.resume import Resume, is_copy_of, is_replaced_by, line_start
+
+log = logging.getLogger(__name__)
+
+
+class Tail:
+    """
+    Args:
+        settings: Of the log.
+        checkpoint: Opened; read by ``start``, written by ``save``.
+        max_lines: Most lines of one read.
+
+    Attributes:
+        generations: Oldest first.
+        is_waiting: There is no file at the path, or none that can be opened.
+        revision: Grows whenever ``sources`` gives other generations than before.
+    """
+
+    def __init__(self, settings: LogSettings, checkpoint: Checkpoint, max_lines: int) -> None:
+        self.path = settings.path
+        self.generations: list[Generation] = []
+        self.is_waiting = False
+        self.revision = 0
+        self._settings, self._max_lines = settings.tail, max_lines
+        self._checkpoint = checkpoint
+        self._directory = LogDirectory(self.path)
+        self._finished = Finished(self._directory, checkpoint.state.finished)
+        self._is_started = checkpoint.state.is_started or checkpoint.is_broken
+        self._numbers = 0
+        self._epochs: dict[Identity, int] = {}
+        self._missing = Condition(log, logging.INFO)
+        self._access = Condition(log, logging.WARNING)
+        self._reading = Condition(log)
+        self._files = Condition(log)
+
+    # -- what the worker asks ---------------------------------------------------------------------------
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the log from being read, or an empty string."""
+        return self._access.message or self._reading.message or self._files.message or self._missing.message
+
+    @property
+    def lag(self) -> int:
+        """Bytes that have not been read, by the last look."""
+        return sum(generation.unread for generation in self.generations)
+
+    def start(self, now: float) -> None:
+        """Find the files that the checkpoint speaks of, and those that came since."""
+        state = self._checkpoint.state
+        if self._checkpoint.is_broken:
+            self._finished.add_siblings(())
+        elif state.is_started:
+            resume = Resume(self._directory, self._new_generation)
+            self.generations = resume.run(state.points)
+            self._epochs = resume.epochs
+            self._adopt_missed(resume.since_ns or self._checkpoint.written_ns)
+        self.look(now)
+
+    def look(self, now: float) -> None:
+        """See what has become of the path, the directory and the open files."""
+        for generation in list(self.generations):
+            if not generation.is_closed:
+                self._look_at(generation, now)
+        self._look_at_path()
+        self.save()
+
+    def sources(self, now: float) -> Iterator[Generation]:
+        """
+        Give the generations to read, oldest first; the caller reads one to its end before it takes the next.
+
+        One with ``is_ended`` has nothing to read but its partial line, which ``flush`` returns.
+        """
+        for index, generation in enumerate(list(self.generations)):
+            if not generation.is_started:
+                self._begin(generation, self.generations[index - 1] if index else None)
+            if self._is_over(generation, now):
+                generation.end()
+            if generation.is_ended or not generation.is_closed:
+                yield generation
+
+    def read(self, generation: Generation, size: int, now: float) -> list[bytes]:
+        """Read from *generation* as ``Generation.read`` does; what goes wrong is dealt with here."""
+        try:
+            lines = generation.read(size, now)
+        except TruncatedError:
+            self._cut_short(generation)
+            return []
+        except OSError as exc:
+            self._unreadable(generation, exc)
+            return []
+        if self._reading.message:
+            self._reading.clear(f"{self.path}: it can be read again")
+        return lines
+
+    def delivered(self, position: Position) -> None:
+        """A chunk that ends at *position* has been delivered; ``save`` is due after the last one of a turn."""
+        for generation in self.generations:
+            if generation.number == position.generation:
+                generation.delivered = position
+
+    def save(self) -> None:
+        """Let go of generations that are wholly delivered, and write the checkpoint if it has changed."""
+        for generation in list(self.generations):
+            if (
+                generation.is_closed
+                and not generation.is_ended
+                and generation.delivered.offset >= generation.packed
+            ):
+                self.generations.remove(generation)
+                self._finished.add(generation.point())
+        points = tuple(generation.point() for generation in self.generations)
+        state = State(self.path, self._is_started, points, self._finished.last())
+        if state != self._checkpoint.state:
+            self._checkpoint.write(state)
+
+    def close(self) -> None:
+        """Close all files; nothing is flushed: what was not delivered is read again at the next start."""
+        for generation in self.generations:
+            generation.close()
+
+    def next_look(self, now: float) -> float:
+        """Return when the next look is due: sooner where a file that seems shorter waits to be confirmed."""
+        is_suspect = any(generation.short_since is not None for generation in self.generations)
+        return now + (RECHECK_INTERVAL if is_suspect else self._settings.poll_interval)
+
+    # -- the path ---------------------------------------------------------------------------------------
+
+    def _look_at_path(self) -> None:
+        try:
+            identity = facts_of(os.stat(self.path)).identity
+            if self.generations and self.generations[-1].identity == identity:
+                self._found()
+                return
+            fd = open_log(self.path)
+        except OSError as exc:
+            self._not_opened(exc)
+            return
+        self._found()
+        facts = facts_of(os.fstat(fd))
+        if any(g.identity == facts.identity and not g.is_closed for g in self.generations):
+            os.close(fd)  # renamed to and fro: it is followed already
+            return
+        if self.generations:
+            self._adopt_missed(self.generations[-1].seen.mtime_ns, at_path=facts)
+        self._append(fd)
+
+    def _append(self, fd: int) -> None:
+        """The file behind *fd* is the newest generation; where it begins is decided once those before are read."""
+        generation = self._new_generation(fd, self.path)
+        generation.epoch = self._epochs.get(generation.identity, 0)
+        self.generations.append(generation)
+        offset = self._finished.offset_in(generation)
+        if not self._is_started:
+            self._first_sight(generation)
+        elif offset:
+            generation.start(offset)  # a finished file is back at the path, perhaps with more in it
+        log.info("%s: following inode %d", self.path, generation.identity.inode)
+
+    def _first_sight(self, generation: Generation) -> None:
+        """A log that was never followed begins where the configuration says; what lies beside it is old."""
+        size = 0 if self._settings.read_from_head else generation.seen.size
+        generation.start(line_start(generation.fd, size, self._settings.max_line_size))
+        self._is_started = True
+        self._finished.add_siblings(self._followed())
+
+    def _not_opened(self, exc: OSError) -> None:
+        self.is_waiting = True
+        if isinstance(exc, FileNotFoundError | NotADirectoryError):
+            if not self._is_started:  # what comes later is read from its beginning
+                self._is_started = True
+                self._finished.add_siblings(())
+            self._access.clear(f"{self.path}: what was there is gone")
+            self._missing.raise_(f"{self.path}: no such file; waiting for it")
+        elif exc.errno in (errno.EMFILE, errno.ENFILE):
+            self._out_of_descriptors(exc)
+        else:
+            remedy = "" if isinstance(exc, NotAFileError) else f"; let user {os.geteuid()} read it"
+            self._access.raise_(f"{self.path}: it cannot be opened ({exc.strerror}){remedy}; trying again")
+
+    def _found(self) -> None:
+        self.is_waiting = False
+        self._access.clear(f"{self.path}: it can be opened again")
+        self._missing.clear(f"{self.path}: it is there")
+
+    # -- generations ------------------------------------------------------------------------------------
+
+    def _new_generation(self, fd: int, name: str, epoch: int = 0) -> Generation:
+        self._numbers += 1
+        limits = (self._settings.max_line_size, self._settings.long_lines, self._max_lines)
+        return Generation(self._numbers, fd, name, epoch, limits)
+
+    def _followed(self) -> set[Identity]:
+        return {generation.identity for generation in self.generations if not generation.is_closed}
+
+    def _begin(self, generation: Generation, before: Generation | None) -> None:
+        """Decide where a new generation begins, now that the one before it has been read to its end."""
+        if before is not None and is_replaced_by(before, generation):
+            log.info("%s: it was replaced by a file with the same content; going on in it", self.path)
+            generation.start(before.splitter.end_offset)
+            before.close()
+        else:
+            generation.start(0)
+
+    def _is_over(self, generation: Generation, now: float) -> bool:
+        """Tell whether *generation* has left the path, was read to its end and has been quiet since."""
+        if generation.is_closed or generation.quiet_since is None:
+            return False
+        if now - generation.quiet_since < self._settings.rotate_wait:
+            return False
+        return generation is not self.generations[-1] or (self.is_waiting and generation.links() == 0)
+
+    def _look_at(self, generation: Generation, now: float) -> None:
+        try:
+            generation.look(now)
+        except TruncatedError:
+            self._cut_short(generation)
+        except OSError as exc:
+            self._unreadable(generation, exc)
+
+    def _unreadable(self, generation: Generation, exc: OSError) -> None:
+        self._reading.raise_(
+            f"{generation.name} (inode {generation.identity.inode}): it cannot be read at offset "
+            f"{generation.splitter.read_offset} ({exc.strerror}); trying again"
+        )
+
+    def _cut_short(self, generation: Generation) -> None:
+        """
+        The file was truncated and perhaps written anew (copytruncate). Its new content is a generation of
+        its own. What had not been read may be in a copy: the old one goes on there.
+        """
+        followed = self._followed()
+        copy = self._directory.open_copy(
+            lambda fd, sibling: sibling.facts.identity not in followed and is_copy_of(generation, fd, sibling)
+        )
+        successor = self._new_generation(generation.hand_over(), generation.name, generation.epoch + 1)
+        successor.start(0)
+        later = self.generations[self.generations.index(generation) + 1 :]
+        del self.generations[len(self.generations) - len(later) :]
+        if copy is None:
+            self._report_cut(generation)
+        else:
+            log.info(
+                "%s: it was cut short; what had not been read is looked for in %s", generation.name, copy[1]
+            )
+            generation.replace_file(*copy)
+            self._adopt_missed(generation.seen.mtime_ns, at_path=successor.seen)
+        self.generations += [successor, *later]
+        self.revision += 1
+        self._finished.add_siblings(self._followed())
+
+    def _report_cut(self, generation: Generation) -> None:
+        name, inode, unread = generation.name, generation.identity.inode, generation.unread
+        if unread:
+            log.error(
+                "%s (inode %d): cut short; %d bytes had not been read and are in no copy", name, inode, unread
+            )
+        else:
+            log.info("%s (inode %d): cut short; reading it from its beginning", name, inode)
+
+    def _adopt_missed(self, since_ns: int, at_path: FileFacts | None = None) -> None:
+        """Append the generations that came and went unseen, as far as there are descriptors for them."""
+        rotated = self._directory.rotated()
+        known = self._followed() | ({at_path.identity} if at_path else self._identity_at_path())
+        for sibling in missed_generations(
+            rotated, known=known, finished=self._finished.sizes(), since_ns=since_ns
+        ):
+            try:
+                fd = self._directory.open_sibling(sibling)
+            except OSError as exc:
+                self._out_of_descriptors(exc)
+                return
+            if fd is not None:
+                generation = self._new_generation(fd, sibling.name)
+                generation.start(self._finished.offset_in(generation))
+                self.generations.append(generation)
+                log.info("%s: reading %s, which was there unseen", self.path, sibling.name)
+        self._files.clear(f"{self.path}: rotated generations can be opened again")
+        self._finished.keep(rotated)
+
+    def _identity_at_path(self) -> set[Identity]:
+        try:
+            return {facts_of(os.stat(self.path)).identity}
+        except OSError:
+            return set()
+
+    def _out_of_descriptors(self, exc: OSError) -> None:
+        self._files.raise_(
+            f"{self.path}: a generation cannot be opened now ({exc.strerror}); it is looked for again later; "
+            "raise the limit of open files (ulimit -n, LimitNOFILE) if this lasts"
+        )

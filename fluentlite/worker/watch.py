@@ -1,0 +1,140 @@
+"""Hints that a log may have changed. They can be missing or late: polling alone is correct."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import inotify_simple
+
+from fluentlite.core.rotation import Identity
+from fluentlite.worker.generation import Generation
+from fluentlite.worker.loop import Loop
+from fluentlite.worker.report import Condition
+
+log = logging.getLogger(__name__)
+
+Key = TypeVar("Key", str, Identity)
+
+_FLAGS = inotify_simple.flags
+_DIRECTORY_EVENTS = _FLAGS.CREATE | _FLAGS.MOVED_TO | _FLAGS.MOVED_FROM | _FLAGS.DELETE | _FLAGS.ONLYDIR
+_FILE_EVENTS = _FLAGS.MODIFY
+
+
+class Watch:
+    """
+    inotify on a log's directories and on its open generations.
+
+    Args:
+        wake: Called when a followed file may have grown or a name has changed.
+
+    Attributes:
+        has_names: A name in the directory has changed; the tail should look. Reset by who looks.
+    """
+
+    def __init__(self, path: str, loop: Loop, wake: Callable[[], None]) -> None:
+        self.path = path
+        self.has_names = False
+        self._loop, self._wake = loop, wake
+        self._trouble = Condition(log, logging.WARNING)
+        self._directories: dict[str, int] = {}
+        self._files: dict[Identity, int] = {}
+        self._wanted_files: dict[Identity, str] = {}
+        self._names: set[str] = set()
+        self._is_muted = False
+        self._inotify = self._open()
+        self.resume()
+
+    def pause(self) -> None:
+        """Do not wake the loop; hints gather in the kernel, where equal ones are joined."""
+        if self._inotify is not None:
+            self._loop.unwatch(self._inotify.fileno())
+
+    def mute(self) -> None:
+        """No hints about data, for long: a busy writer would wake a worker that cannot send."""
+        if not self._is_muted:
+            self._is_muted = True
+            self._sync(self._files, {}, _FILE_EVENTS)
+
+    def resume(self) -> None:
+        """All hints again; what came meanwhile has to be looked for."""
+        if self._inotify is not None:
+            self._loop.watch(self._inotify.fileno(), self._on_ready)
+        if self._is_muted:
+            self._is_muted = False
+            self._sync(self._files, self._wanted_files, _FILE_EVENTS)
+
+    def update(self, generations: Iterable[Generation]) -> None:
+        """Watch what is followed now, and the directories that the path leads through."""
+        real = os.path.realpath(self.path)
+        self._names = {os.path.basename(self.path), os.path.basename(real)}
+        places = {directory: directory for directory in map(os.path.dirname, (self.path, real))}
+        # By descriptor, not by name: names move. Known by identity: descriptors are used again.
+        self._wanted_files = {g.identity: f"/proc/self/fd/{g.fd}" for g in generations if not g.is_closed}
+        is_complete = self._sync(self._directories, places, _DIRECTORY_EVENTS)
+        if not self._is_muted:
+            is_complete &= self._sync(self._files, self._wanted_files, _FILE_EVENTS)
+        if is_complete and self._inotify is not None:
+            self._trouble.clear(f"{self.path}: inotify watches it again")
+
+    def close(self) -> None:
+        if self._inotify is not None:
+            self.pause()
+            self._inotify.close()
+
+    def _open(self) -> inotify_simple.INotify | None:
+        try:
+            return inotify_simple.INotify(nonblocking=True)
+        except OSError as exc:
+            self._trouble.raise_(
+                f"{self.path}: inotify is not available ({exc.strerror}); polling alone, so lines come up to "
+                "poll_interval later; raise fs.inotify.max_user_instances"
+            )
+            return None
+
+    def _sync(self, table: dict[Key, int], wanted: Mapping[Key, str], events: int) -> bool:
+        """Make the watches in *table* those that are *wanted* (key -> path); False if one could not be had."""
+        if self._inotify is None:
+            return False
+        for key in table.keys() - wanted.keys():
+            with contextlib.suppress(OSError):  # gone with its file
+                self._inotify.rm_watch(table.pop(key))
+        for key in wanted.keys() - table.keys():
+            try:
+                table[key] = self._inotify.add_watch(wanted[key], events)
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                continue  # not there, or not to be seen: polling notices when it is
+            except OSError as exc:
+                self._trouble.raise_(
+                    f"{self.path}: inotify cannot watch it ({exc.strerror}); polling alone, so lines come up to "
+                    "poll_interval later; raise fs.inotify.max_user_watches"
+                )
+                return False
+        return True
+
+    def _on_ready(self, _events: int) -> None:
+        if self._inotify is None:
+            return
+        is_news = False
+        for event in self._inotify.read(timeout=0):
+            if event.mask & _FLAGS.IGNORED:
+                self.has_names |= self._forget(event.wd)
+            elif event.mask & _FLAGS.Q_OVERFLOW:
+                is_news = self.has_names = True
+            elif not event.name:
+                is_news = True
+            elif event.name in self._names:
+                self.has_names = True
+        if is_news or self.has_names:
+            self._wake()
+
+    def _forget(self, descriptor: int) -> bool:
+        """The kernel dropped a watch; True if not at our wish: its directory or file is gone."""
+        for table in (self._directories, self._files):
+            for key in [key for key, wd in table.items() if wd == descriptor]:
+                del table[key]  # type: ignore[arg-type]
+                return True
+        return False
