@@ -1,0 +1,255 @@
+"""What ``fluentlite check`` sees of the world: files, directories, users, names of servers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fluentlite.config.model import LogSettings, MasterSettings
+from fluentlite.config.toml import Reading
+
+Level = Literal["ok", "warning", "error"]
+Resolve = Callable[[Collection[str]], Mapping[str, str]]
+
+_RESOLVER_PATIENCE = 5.0
+_MUCH_MEMORY = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    subject: str
+    """What it is about, as :func:`subject_of` names a log; ``[master]``, ``servers``, ``files`` otherwise."""
+    text: str
+
+
+def subject_of(log: LogSettings) -> str:
+    return f"[[log]] {log.tag} {log.path}"
+
+
+def look(reading: Reading, resolve: Resolve) -> list[Finding]:
+    """
+    Look at everything that *reading* needs.
+
+    What the workers do is tried with the rights of the user they will run as, where the caller may do that.
+
+    Args:
+        resolve: Given names, returns those that do not resolve, each with its reason.
+    """
+    settings = reading.settings
+    found = [*_user(settings.master), *_own_files(settings.master), *_secrets(reading.files_with_secrets)]
+    found += _servers(settings.logs, resolve)
+    with _rights_of(settings.master.user) as who:
+        found.append(_directory("state_dir", settings.master.state_dir, who))
+        for log in settings.logs:
+            found += _log(log, who)
+    return found
+
+
+def resolve_names(hosts: Collection[str], patience: float = _RESOLVER_PATIENCE) -> dict[str, str]:
+    """
+    Ask the resolver for all *hosts* at once, *patience* seconds in all.
+
+    Returns:
+        Those without an address, and why.
+    """
+    failed = dict.fromkeys(hosts, f"no answer within {patience:g} s")
+
+    def ask(host: str) -> None:
+        try:
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as exc:
+            failed[host] = getattr(exc, "strerror", None) or str(exc)
+        else:
+            del failed[host]
+
+    # Daemons: a resolver that hangs must not keep the command from ending.
+    threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in hosts]
+    deadline = time.monotonic() + patience
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return dict(failed)
+
+
+@contextlib.contextmanager
+def _rights_of(user: str | None) -> Iterator[str]:
+    """Have the rights of *user* for a while, if the caller may; yields the name of whose rights they are."""
+    account = _account(user) if user else None
+    group, groups = os.getegid(), os.getgroups()
+    if account is None or account.pw_uid == os.geteuid() or not _becomes(account):
+        yield _name_of_caller()
+        return
+    try:
+        yield account.pw_name
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def _becomes(account: pwd.struct_passwd) -> bool:
+    if os.geteuid() != 0:
+        return False
+    try:
+        os.initgroups(account.pw_name, account.pw_gid)
+    except (
+        PermissionError
+    ):  # root of a container that may not do this; then it may not start workers so either
+        return False
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    return True
+
+
+def _may(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
+
+
+def _account(user: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        return None
+
+
+def _name_of_caller() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
+
+
+def _user(master: MasterSettings) -> Iterator[Finding]:
+    if master.user is None:
+        return
+    account = _account(master.user)
+    if account is None:
+        text = f"user {master.user} does not exist. Create it (useradd --system {master.user}), or correct its name."
+        yield Finding("error", "[master]", text)
+    elif os.geteuid() not in (0, account.pw_uid):
+        text = (
+            f"only root can run workers as {master.user}; what follows was tried as {_name_of_caller()}. "
+            "Run this command as root to see what the workers will see."
+        )
+        yield Finding("warning", "[master]", text)
+
+
+def _own_files(master: MasterSettings) -> Iterator[Finding]:
+    who = _name_of_caller()
+    yield _directory("run_dir", master.run_dir, who)
+    yield _directory("log_file's directory", os.path.dirname(master.log_file), who)
+    if os.path.isdir(master.log_file):
+        yield Finding("error", "[master]", f"log_file {master.log_file} is a directory. Name a file.")
+    elif os.path.exists(master.log_file) and not _may(master.log_file, os.W_OK):
+        text = f"log_file {master.log_file} cannot be written by {who}. Correct its owner or mode."
+        yield Finding("error", "[master]", text)
+
+
+def _directory(name: str, path: str, who: str) -> Finding:
+    what = f"{name} {path}"
+    if os.path.isdir(path):
+        if _may(path, os.W_OK | os.X_OK):
+            return Finding("ok", "[master]", f"{what} is writable")
+        return Finding("error", "[master]", f"{what} cannot be written by {who}. Correct its owner or mode.")
+    if os.path.lexists(path):
+        return Finding("error", "[master]", f"{what} is not a directory. Name another, or move it away.")
+    above = _nearest_that_exists(path)
+    if os.path.isdir(above) and _may(above, os.W_OK | os.X_OK):
+        return Finding("ok", "[master]", f"{what} does not exist and can be created")
+    text = f"{what} does not exist, and {who} cannot create it in {above}. Run: install -d -o {who} {path}"
+    return Finding("error", "[master]", text)
+
+
+def _nearest_that_exists(path: str) -> str:
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _secrets(files: Collection[str]) -> Iterator[Finding]:
+    for path in files:
+        if _is_open_to_all(path):
+            text = f"{path} holds a secret and everybody can read it. Run: chmod o-rwx {path}"
+            yield Finding("warning", "files", text)
+
+
+def _is_open_to_all(path: str) -> bool:
+    try:
+        return bool(os.stat(path).st_mode & stat.S_IROTH)
+    except OSError:
+        return False  # gone or unreadable, and then nobody's secret
+
+
+def _servers(logs: Collection[LogSettings], resolve: Resolve) -> Iterator[Finding]:
+    hosts = {server.host: None for log in logs for server in (*log.forward.primary, *log.forward.secondary)}
+    failed = resolve(list(hosts))
+    for host in hosts:
+        if host in failed:
+            text = f"{host} has no address ({failed[host]}). Correct the name, or the resolver."
+            yield Finding("error", "servers", text)
+        else:
+            yield Finding("ok", "servers", f"{host} has an address")
+
+
+def _log(log: LogSettings, who: str) -> Iterator[Finding]:
+    subject = subject_of(log)
+    yield _log_file(subject, log.path, who)
+    directory = os.path.dirname(log.path)
+    if os.path.isdir(directory) and not _may(directory, os.R_OK | os.X_OK):
+        text = (
+            f"{who} cannot list {directory}, so what is rotated away while fluentlite is not running cannot be "
+            "found again. Let it read the directory."
+        )
+        yield Finding("warning", subject, text)
+    memory = log.forward.max_in_flight * log.tail.read_buffer_size
+    if memory > _MUCH_MEMORY:
+        text = f"max_in_flight times read_buffer_size is {memory >> 20} MiB of memory. Lower one of them."
+        yield Finding("warning", subject, text)
+    if not log.forward.require_ack_response:
+        text = "without acks, lines on their way are lost when a connection or a server breaks"
+        yield Finding("warning", subject, text)
+    yield from _tls(log, who)
+
+
+def _log_file(subject: str, path: str, who: str) -> Finding:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Finding("warning", subject, "the file does not exist; fluentlite waits for it")
+    except OSError as exc:
+        return Finding(
+            "error", subject, f"{who} cannot look at it ({exc.strerror}). Correct path or permissions."
+        )
+    if not stat.S_ISREG(status.st_mode):
+        return Finding("error", subject, "it is not a regular file. Name a log file.")
+    if not _may(path, os.R_OK):
+        text = f"{who} cannot read it. Correct its owner or mode, or put {who} into its group."
+        return Finding("error", subject, text)
+    return Finding("ok", subject, f"the file is readable and has {status.st_size} bytes")
+
+
+def _tls(log: LogSettings, who: str) -> Iterator[Finding]:
+    tls = log.forward.tls
+    if tls is None:
+        return
+    for name, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file)):
+        if path and not (os.path.isfile(path) and _may(path, os.R_OK)):
+            text = f"{name} {path} is no file that {who} can read. Correct path or permissions."
+            yield Finding("error", subject_of(log), text)
+    if tls.key_file and _is_open_to_all(tls.key_file):
+        text = f"key_file {tls.key_file} can be read by everybody. Run: chmod o-rwx {tls.key_file}"
+        yield Finding("warning", subject_of(log), text)
+    if not tls.verify:
+        yield Finding("warning", subject_of(log), "verify = false: whoever answers can read the lines")
