@@ -100,7 +100,7 @@ def decode_chunk(message: Message, reading: Reading) -> ReceivedChunk:
     if not isinstance(content, list) or not 2 <= len(content) <= 4:
         raise RemoteProtocolError(f"it sent {kind(content)} where a message [tag, ...] was expected")
     carried = _bytes_of(content[1])
-    if isinstance(carried, bytes):
+    if isinstance(carried, bytes | memoryview):
         mode, option = Mode.PACKED_FORWARD, _option(content[2:])
         if option.gzip:
             mode = Mode.COMPRESSED_PACKED_FORWARD
@@ -114,7 +114,7 @@ def decode_chunk(message: Message, reading: Reading) -> ReceivedChunk:
     return ReceivedChunk(tag, mode, count, message.size, option.chunk, events)
 
 
-def gunzip(data: bytes, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
+def gunzip(data: bytes | memoryview, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
     """
     Decompress one or more gzip members, one after another.
 
@@ -149,6 +149,7 @@ _KINDS: dict[type, str] = {
     list: "an array",
     str: "a str",
     bytes: "a bin",
+    memoryview: "a bin",
     int: "an integer",
     float: "a float",
     bool: "a boolean",
@@ -193,11 +194,13 @@ def _option(rest: list[Any]) -> Option:
     return Option(size, chunk, gzip=compressed in ("gzip", b"gzip"))
 
 
-def _events(carried: bytes | list[Any], option: Option, reading: Reading) -> tuple[int, list[Event]]:
+def _events(
+    carried: bytes | memoryview | list[Any], option: Option, reading: Reading
+) -> tuple[int, list[Event]]:
     """Return the number of events and, unless they are only counted, the events."""
     if reading is Reading.COUNT and option.size is not None:
         return option.size, []
-    if isinstance(carried, bytes):
+    if isinstance(carried, bytes | memoryview):
         events = _unpack_events(gunzip(carried) if option.gzip else carried)
     else:
         events = [_event(entry) for entry in carried]
@@ -209,7 +212,7 @@ def _events(carried: bytes | list[Any], option: Option, reading: Reading) -> tup
     return (count, []) if reading is Reading.COUNT else (count, events)
 
 
-def _unpack_events(stream: bytes) -> list[Event]:
+def _unpack_events(stream: bytes | memoryview) -> list[Event]:
     """Unpack entries that stand one after another, without an array around them."""
     unpacker = msgpack.Unpacker(**UNPACK_OPTIONS)
     unpacker.feed(stream)

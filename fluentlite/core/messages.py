@@ -20,6 +20,8 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Most bytes of one message. Fluentd's chunks have 8 MiB unless configured, Fluent Bit takes 6 MB."""
 MAX_ELEMENTS = 1 << 20
 """Most events of one message, and most elements of one array or map: Python needs far more room than msgpack."""
+KEPT_MEMORY = 4 * 1024 * 1024
+"""Bytes of memory that a connection keeps for its next message."""
 MAX_JSON_DEPTH = 256
 """Most levels of JSON, well below where Python's parser gives up. msgpack's own limit is 1024."""
 
@@ -39,8 +41,9 @@ class Message(NamedTuple):
     One message of a client.
 
     Attributes:
-        content: What it says. The packed entries of a list ``[tag, entries, ...]`` are bytes; any other
-            str is a Python str, with surrogate escapes for bytes that are not UTF-8; bin is bytes.
+        content: What it says. The packed entries of a list ``[tag, entries, ...]`` are a memoryview, which
+            is valid until the next ``feed``. Any other str is a Python str, with surrogate escapes for
+            bytes that are not UTF-8; bin is bytes.
         size: Its bytes on the wire.
     """
 
@@ -77,11 +80,11 @@ class MsgpackMessages:
         self.max_bytes = max_bytes
         self._scanner = msgpack.Unpacker(read_size=4096, max_buffer_size=0)  # finds ends, builds nothing
         self._scanned = 0
-        self._pending = bytearray()
+        self._pending = _Pending()
 
     def feed(self, data: bytes | memoryview) -> None:
         self._scanner.feed(data)
-        self._pending += data
+        self._pending.append(data)
 
     def next_message(self) -> Message | None:
         try:
@@ -92,14 +95,49 @@ class MsgpackMessages:
         end = self._scanner.tell()
         size, self._scanned = end - self._scanned, end
         _check_size(size, self.max_bytes)
-        with memoryview(self._pending) as view:
-            data = bytes(view[:size])
-        del self._pending[:size]
-        return Message(_parse(data), size)
+        return Message(_parse(self._pending.take(size)), size)
 
     @property
     def unfinished(self) -> int:
         return len(self._pending)
+
+
+class _Pending:
+    """
+    Bytes that have arrived and were not taken yet.
+
+    The memory is kept and reused: what the kernel does for a megabyte of new memory costs more than to copy it.
+    """
+
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray())
+        self._begin = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    def append(self, data: bytes | memoryview) -> None:
+        if self._end + len(data) > len(self._memory):
+            self._make_room(len(self) + len(data))
+        self._memory[self._end : self._end + len(data)] = data
+        self._end += len(data)
+
+    def take(self, size: int) -> memoryview:
+        """Return the first *size* bytes, valid until the next ``append``."""
+        taken = self._memory[self._begin : self._begin + size]
+        self._begin += size
+        if self._begin == self._end:
+            self._begin = self._end = 0
+            if len(self._memory) > KEPT_MEMORY:
+                self._memory = memoryview(bytearray())
+        return taken
+
+    def _make_room(self, size: int) -> None:
+        old, memory = self._memory[self._begin : self._end], self._memory
+        if size > len(memory):
+            memory = memoryview(bytearray(2 * size))
+        memory[: len(old)] = old
+        self._memory, self._begin, self._end = memory, 0, len(old)
 
 
 class JsonMessages:
@@ -195,7 +233,7 @@ def _check_size(size: int, limit: int) -> None:
         raise RemoteProtocolError(f"it sent a message of more than {limit} bytes, the most that is taken")
 
 
-def _parse(data: bytes) -> Any:
+def _parse(data: memoryview) -> Any:
     """
     Parse one whole message.
 
@@ -204,14 +242,14 @@ def _parse(data: bytes) -> Any:
     """
     if data[0] in b"\x92\x93" and (tag := _string_at(data, 1)) and (entries := _string_at(data, tag.stop)):
         options = [msgpack.unpackb(data[entries.stop :], **UNPACK_OPTIONS)] if data[0] == 0x93 else []
-        return [data[tag].decode("utf-8", "surrogateescape"), data[entries], *options]
+        return [str(data[tag], "utf-8", "surrogateescape"), data[entries], *options]
     return msgpack.unpackb(data, **UNPACK_OPTIONS)
 
 
 _LENGTH_BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # bin 8, 16, 32, str 8, 16, 32
 
 
-def _string_at(data: bytes, at: int) -> slice | None:
+def _string_at(data: memoryview, at: int) -> slice | None:
     """Where the content of the str or bin that begins at *at* stands; None if something else is there."""
     first = data[at]
     if 0xA0 <= first <= 0xBF:

@@ -1,0 +1,240 @@
+"""
+The embedded Forward server: one thread, one selector, many connections.
+
+It serves ``receive``, ``demo``, the benchmarks and the tests. It keeps nothing: what a chunk is worth is
+decided by the callback that gets it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fluentlite.config.model import Server
+from fluentlite.core.decode import Reading, ReceivedChunk
+from fluentlite.core.server_session import ServerSecurity, ServerSession, State
+from fluentlite.errors import RemoteProtocolError
+
+RECEIVE_SIZE = 256 * 1024
+"""Bytes taken from a socket at a time; the buffer is reused and stays in the cache."""
+MAX_UNSENT = 64 * 1024
+"""Bytes of acks that wait for a client to take them before nothing more is read from it."""
+ACCEPT_PAUSE = 0.2
+"""Seconds without accepting when the process has no descriptor left; the kernel keeps who waits."""
+BACKLOG = 4096
+NONCE_SIZE = 16
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+@dataclass(slots=True)
+class Counters:
+    """What arrived since the start. *bytes* are those of whole messages, *connections* those ever accepted."""
+
+    events: int = 0
+    bytes: int = 0
+    chunks: int = 0
+    acks: int = 0
+    connections: int = 0
+
+
+class Receiver:
+    """
+    A listening Forward server; call :meth:`poll` again and again.
+
+    Args:
+        address: Where to listen; port 0 takes a free one, which :attr:`address` then tells.
+        on_chunk: Called with each chunk before its ack is sent, so when it returns the chunk must be in
+            safe hands. If it raises RemoteProtocolError, the client is disconnected; anything else comes
+            out of :meth:`poll`, and the chunk is not acknowledged.
+        reading: How far the entries are looked at.
+        acks: Whether clients that ask for acks get them.
+        security: Asks every client for the handshake.
+        on_problem: Called with one sentence for each client that is disconnected, and why.
+        wake: A descriptor; :meth:`poll` returns when it is readable.
+
+    Raises:
+        OSError: The address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        address: Server,
+        on_chunk: Callable[[ReceivedChunk], None],
+        *,
+        reading: Reading = Reading.DECODE,
+        acks: bool = True,
+        security: ServerSecurity | None = None,
+        on_problem: Callable[[str], None] = lambda _text: None,
+        wake: int | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self._on_chunk, self._on_problem = on_chunk, on_problem
+        self._reading, self._acks, self._security = reading, acks, security
+        self._listener = _listen(address)
+        host, port = self._listener.getsockname()[:2]
+        self.address = Server(host, port)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, READ)
+        if wake is not None:
+            self._selector.register(wake, READ)
+        self._buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self._accept_again = 0.0  # time.monotonic() seconds; 0 = accepting
+        self._out_of_descriptors = False
+
+    def poll(self, timeout: float | None = None) -> None:
+        """Wait up to *timeout* seconds (None: for ever) until something can be done, and do it."""
+        for key, events in self._selector.select(self._resume_accepting(timeout)):
+            if isinstance(key.data, _Connection):
+                self._serve(key.data, events)
+            elif key.fileobj is self._listener:
+                self._accept()
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected now."""
+        return sum(isinstance(key.data, _Connection) for key in self._selector.get_map().values())
+
+    def close(self) -> None:
+        """Stop listening and disconnect everybody; what was not acknowledged will be sent again."""
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, _Connection):
+                key.data.socket.close()
+        self._listener.close()
+        self._selector.close()
+
+    def __enter__(self) -> Receiver:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return None
+            except OSError as exc:
+                return self._stop_accepting(exc)
+            self._out_of_descriptors = False
+            self._open(sock, str(Server(*address[:2])))
+
+    def _open(self, sock: socket.socket, peer: str) -> None:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):  # it may be gone already
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # an ack must not wait for the next one
+        nonce, auth = (os.urandom(NONCE_SIZE), os.urandom(NONCE_SIZE)) if self._security else (b"", b"")
+        session = ServerSession(self._reading, self._security, nonce=nonce, auth=auth)
+        connection = _Connection(sock, peer, session)
+        self.counters.connections += 1
+        self._selector.register(sock, READ, connection)
+        self._send(connection)
+
+    def _stop_accepting(self, exc: OSError) -> None:
+        """Rest a little: the listening socket stays ready, so that the loop would spin."""
+        self._selector.unregister(self._listener)
+        self._accept_again = time.monotonic() + ACCEPT_PAUSE
+        if not self._out_of_descriptors:
+            self._out_of_descriptors = True
+            self._on_problem(f"cannot accept more connections ({exc.strerror}); raise the limit (ulimit -n)")
+
+    def _resume_accepting(self, timeout: float | None) -> float | None:
+        """Accept again once the rest is over; until then return a shorter *timeout*."""
+        if not self._accept_again:
+            return timeout
+        rest = self._accept_again - time.monotonic()
+        if rest <= 0:
+            self._accept_again = 0.0
+            self._selector.register(self._listener, READ)
+            return timeout
+        return rest if timeout is None else min(timeout, rest)
+
+    def _serve(self, connection: _Connection, events: int) -> None:
+        if events & WRITE:
+            self._send(connection)
+        if events & READ and connection.open and len(connection.unsent) <= MAX_UNSENT:
+            self._receive(connection)
+
+    def _receive(self, connection: _Connection) -> None:
+        try:
+            count = connection.socket.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0  # reset; whether that was in the middle of something, the session knows
+        try:
+            connection.session.receive_data(self._buffer[:count])
+            if count:
+                self._take_chunks(connection)
+        except RemoteProtocolError as exc:
+            connection.refused = True
+            self._on_problem(f"{connection.peer}: {exc}; the connection was closed")
+        finally:
+            self._send(connection)  # also what was acknowledged before an error
+
+    def _take_chunks(self, connection: _Connection) -> None:
+        while chunk := connection.session.next_chunk():
+            self._on_chunk(chunk)
+            self.counters.events += chunk.count
+            self.counters.bytes += chunk.size
+            self.counters.chunks += 1
+            if self._acks and chunk.id is not None:
+                connection.session.acknowledge(chunk)
+                self.counters.acks += 1
+
+    def _send(self, connection: _Connection) -> None:
+        """Send what there is, and wait for what is possible next."""
+        connection.unsent += connection.session.take_output()
+        if connection.unsent:
+            try:
+                del connection.unsent[: connection.socket.send(connection.unsent)]
+            except BlockingIOError:
+                pass
+            except OSError:
+                return self._close(connection)
+        if connection.refused or (connection.session.state is State.ENDED and not connection.unsent):
+            return self._close(connection)
+        self._selector.modify(connection.socket, connection.interest(), connection)
+        return None
+
+    def _close(self, connection: _Connection) -> None:
+        if connection.open:
+            self._selector.unregister(connection.socket)
+            connection.socket.close()
+
+
+class _Connection:
+    """One client."""
+
+    def __init__(self, sock: socket.socket, peer: str, session: ServerSession) -> None:
+        self.socket, self.peer, self.session = sock, peer, session
+        self.unsent = bytearray()
+        self.refused = False
+
+    @property
+    def open(self) -> bool:
+        return self.socket.fileno() >= 0
+
+    def interest(self) -> int:
+        """What to wait for: no more chunks from a client that does not take its acks."""
+        if self.session.state is State.ENDED or len(self.unsent) > MAX_UNSENT:
+            return WRITE
+        return READ | WRITE if self.unsent else READ
+
+
+def _listen(address: Server) -> socket.socket:
+    family, _, _, _, sockaddr = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    both = family == socket.AF_INET6 and address.host == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server(sockaddr[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    listener.setblocking(False)
+    return listener
