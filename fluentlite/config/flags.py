@@ -17,7 +17,7 @@ from fluentlite.config.model import (
     PingSettings,
     TailSettings,
 )
-from fluentlite.config.problems import Problems, shown
+from fluentlite.config.problems import Problems, quoted, shown
 from fluentlite.config.rules import identities
 from fluentlite.config.servers import HOW_TO_WRITE, parse_server
 
@@ -107,7 +107,7 @@ class _Reader:
         if path == "-":
             self.found["path"] = path
         else:
-            self._read(f"FILE {shown(path)}", LogPath(), path, "path")
+            self._read(f"FILE {quoted(path)}", LogPath(), path, "path")
         for name, text in zip(("primary", "secondary"), servers, strict=False):
             self._take_server(name, text)
         if not servers and "forward.primary" not in self._given:
@@ -119,7 +119,7 @@ class _Reader:
         if path != "-" and not identities(path).isdisjoint(identities(self.found["master.log_file"])):
             self._problems.add(
                 COMMAND,
-                f"FILE {shown(path)} is the agent's own log, and following it would never end. "
+                f"FILE {quoted(path)} is the agent's own log, and following it would never end. "
                 "Name another file, or another log with -l.",
             )
 

@@ -66,13 +66,18 @@ def printable(text: str) -> str:
     return escaped.encode("utf-8", "backslashreplace").decode()
 
 
+def quoted(text: str) -> str:
+    """*text* as TOML writes it, whole: the end of a path is what tells it from others."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def shown(value: object, *, inside: bool = False) -> str:
     """*value* about as TOML writes it, shortened. Tables show nothing of themselves: they may hold secrets."""
     match value:
         case bool():
             text = "true" if value else "false"
         case str():
-            text = json.dumps(value, ensure_ascii=False)
+            text = quoted(value)
         case dict():
             text = "{...}"
         case list() if inside:

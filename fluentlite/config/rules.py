@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from fluentlite.config import schema
-from fluentlite.config.problems import Place, Problems, shown
+from fluentlite.config.problems import Place, Problems, quoted
 from fluentlite.config.tables import INVALID, Found, Given
 
 _NAMED_AT_MOST = 3
@@ -68,13 +68,13 @@ def check_files(logs: Sequence[Found], log_file: str, problems: Problems) -> Non
         if not names.isdisjoint(own):
             problems.add(
                 place,
-                f"path = {shown(path)} is the log of fluentlite itself (log_file = {shown(log_file)}), and "
+                f"path = {quoted(path)} is the log of fluentlite itself (log_file = {quoted(log_file)}), and "
                 "following it would never end. Remove this [[log]], or set another log_file in [master].",
             )
         for other in [seen[name] for name in names if name in seen][:1]:
             problems.add(
                 place,
-                f"path = {shown(path)} {_already(path, other, place)}; each line would be sent twice. "
+                f"path = {quoted(path)} {_already(path, other, place)}; each line would be sent twice. "
                 "Remove one of the two [[log]] tables.",
             )
         seen |= dict.fromkeys(names - seen.keys(), found)
@@ -103,10 +103,10 @@ def _already(path: str, other: Found, place: Place) -> str:
     """Who follows the file at *path* already, and under what name."""
     where = other["log"].place
     whom = where.table if where.file == place.file else where
-    other_path = other["path"].value
+    other_path = str(other["path"].value)
     if path == other_path:
         return f"is also the path of {whom}"
-    return f"is the same file as {shown(other_path)}, the path of {whom}"
+    return f"is the same file as {quoted(other_path)}, the path of {whom}"
 
 
 def _check_required(table: schema.Table, found: Found, problems: Problems) -> None:

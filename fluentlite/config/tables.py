@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from fluentlite.config import schema
 from fluentlite.config.expand import ExpandError, expand, is_reference
 from fluentlite.config.kinds import UnfitError
-from fluentlite.config.problems import Place, Problems, did_you_mean, shown, type_name
+from fluentlite.config.problems import Place, Problems, did_you_mean, quoted, shown, type_name
 from fluentlite.config.schema import Key, Table
+
+_LONGEST_NAME = 80
 
 INVALID = object()
 """The value of a key that was given and refused: nothing else should complain that it is missing."""
@@ -141,7 +143,7 @@ def overlay(shared: Found, own: Found) -> Found:
 
 def _unknown(table: Table, name: str, place: Place) -> str:
     """Name an unknown key and what was probably meant; never its value, which may be a misspelt secret."""
-    what = f"{place.prefix}{shown(name)[1:-1]} is unknown"
+    what = f"{place.prefix}{quoted(name[:_LONGEST_NAME])[1:-1]} is unknown"
     if table is schema.LOG and name in schema.FORWARD.keys:
         return f"{what} here. In a [[log]], write it as forward.{name}."
     homes = [header for header, keys in schema.HEADERS.items() if name in keys]

@@ -84,3 +84,11 @@ def test_the_own_log_is_not_followed(problems_of, write, tmp_path, name):
 def test_the_own_log_is_not_followed_by_default_either(problems_of):
     """The default log_file counts, too (O01)."""
     assert "is the log of fluentlite itself" in problems_of(logs("/var/log/fluentlite/fluentlite.log"))[0]
+
+
+def test_long_paths_are_named_whole(problems_of):
+    """The end of a path is what tells it from others, so no path is shortened in these problems (C03)."""
+    path = "/" + "/".join(["a-rather-long-directory"] * 12) + "/end.log"
+
+    assert f'path = "{path}" is also the path of' in problems_of(logs(path, path))[0]
+    assert f'(log_file = "{path}")' in problems_of(f"[master]\nlog_file = '{path}'\n{logs(path)}")[0]
