@@ -1,4 +1,4 @@
-"""From what TOML says to what is meant: each key looked up, expanded, checked, and laid over the others."""
+"""From what TOML says to what is meant: each key looked up, expanded, checked, and put together with the others."""
 
 from __future__ import annotations
 
@@ -131,14 +131,6 @@ def join(parts: Iterable[Found], problems: Problems) -> Found:
                     f"{name} is set in {before.place} as well. Remove it from one of the two files.",
                 )
     return joined
-
-
-def overlay(shared: Found, own: Found) -> Found:
-    """*own* settings of a log over those of all; a table switched off takes its shared keys with it."""
-    off = tuple(
-        f"{table.name}." for table in schema.OPTIONAL if table.name in own and not own[table.name].value
-    )
-    return {target: given for target, given in shared.items() if not target.startswith(off)} | own
 
 
 def _unknown(table: Table, name: str, place: Place) -> str:

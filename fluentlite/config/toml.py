@@ -21,7 +21,7 @@ from fluentlite.config.model import (
     TlsSettings,
 )
 from fluentlite.config.problems import Place, Problems, shown
-from fluentlite.config.tables import Found, TableReader, join, overlay
+from fluentlite.config.tables import Found, TableReader, join
 from fluentlite.errors import ConfigError
 
 
@@ -57,7 +57,7 @@ def read(path: str, environ: Mapping[str, str]) -> Reading:
     all_read = not problems
     reader = TableReader(environ, problems)
     shared = join([_read_tables(reader, document) for document in documents], problems)
-    logs = [overlay(shared, own) for document in documents for own in _read_logs(reader, document)]
+    logs = [shared | own for document in documents for own in _read_logs(reader, document)]
     if all_read:  # what seems missing may stand in the file that could not be read
         rules.check_nothing_missing(logs, path, problems)
     for found in logs or [shared]:
