@@ -54,7 +54,7 @@ FLAGS = (
     Flag(
         "i", "SECONDS", "look at the file this often even if nothing announces a change", "tail.poll_interval"
     ),
-    Flag("l", "PATH", "the agent's own log", "master.log_file"),
+    Flag("l", "PATH", "the agent's own log; -: standard error", "master.log_file"),
     Flag(
         "P",
         "TAG:DATA",

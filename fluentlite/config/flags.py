@@ -92,6 +92,8 @@ class _Reader:
             self.found[flag.target] = flag.value
         elif flag.name == "P":
             self._take_ping(text)
+        elif flag.name == "l" and text == "-":
+            self.found[flag.target] = text  # standard error
         elif flag.name in ("p", "s"):
             self._read(f"{flag.option} {shown(text)}", ServersFile(), text, flag.target)
         elif flag.target:

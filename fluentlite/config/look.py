@@ -244,6 +244,8 @@ def _tls(log: LogSettings, who: str) -> Iterator[Finding]:
     tls = log.forward.tls
     if tls is None:
         return
+    text = "TLS is configured, but this version does not speak it, and sends nothing instead. Remove forward.tls."
+    yield Finding("error", subject_of(log), text)
     for name, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file)):
         if path and not (os.path.isfile(path) and _may(path, os.R_OK)):
             text = f"{name} {path} is no file that {who} can read. Correct path or permissions."

@@ -49,6 +49,13 @@ def check_combinations(found: Found, problems: Problems) -> None:
             f'{place.prefix}format = "json" does not go with {place.prefix}compress = "gzip": no server reads '
             "compressed JSON. Remove one of the two.",
         )
+    if _value(found, "forward.format") == "json" and _is_given(found, "forward.security.shared_key"):
+        place = _nearest(found["forward.format"], found["forward.security.shared_key"])
+        problems.add(
+            place,
+            f'{place.prefix}format = "json" does not go with {place.prefix}security: the handshake is msgpack, and a '
+            "connection speaks one of the two. Remove one of them.",
+        )
     for present, absent in _TOGETHER:
         if _is_given(found, present) and not _is_given(found, absent):
             place = found[present].place

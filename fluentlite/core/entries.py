@@ -93,8 +93,9 @@ class MsgpackEntries:
         return b"".join(out)
 
     def message(self, tag: str, time_ns: int, record: dict[str, Any]) -> bytes:
-        packed: bytes = msgpack.packb(tag)
-        packed_record: bytes = msgpack.packb(record)
+        # Paths may hold bytes that are not UTF-8; they travel unchanged.
+        packed: bytes = msgpack.packb(tag, unicode_errors="surrogateescape")
+        packed_record: bytes = msgpack.packb(record, unicode_errors="surrogateescape")
         return b"\x93" + packed + self._time(time_ns) + packed_record
 
 

@@ -99,6 +99,8 @@ class Checkpoint:
         if now < self.deadline or (self._syncer and self._syncer.is_alive()):
             return
         self._synced_at = now
+        if not self._is_current(self._fd):
+            self._replace()
         if self._unwritten:
             self.write(self._unwritten)
         if self._is_dirty:
@@ -108,6 +110,8 @@ class Checkpoint:
 
     def close(self) -> None:
         """Write and sync what there is, and give the lock back."""
+        if not self._is_current(self._fd):
+            self._replace()
         if self._unwritten:
             self.write(self._unwritten)
         self._sync()
@@ -181,6 +185,18 @@ class Checkpoint:
                 f"{self.path}: the checkpoint cannot be created ({exc.strerror}), so no position could be "
                 "remembered; make state_dir writable for this user, or free space on its disk"
             ) from exc
+
+    def _replace(self) -> None:
+        """Somebody removed the file; a position that no start would find is worth nothing."""
+        try:
+            _make_directory(str(self.path.parent))
+            fd = self._open()
+        except StateError as exc:
+            self._trouble.raise_(f"{exc} (it was removed while in use)")
+            return
+        log.warning("%s: the checkpoint was removed while in use; it is written anew", self.path)
+        os.close(self._fd)
+        self._fd, self._unwritten = fd, self.state
 
     def _load(self) -> None:
         data = os.pread(self._fd, 2 * SLOT_SIZE, 0)

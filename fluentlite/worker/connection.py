@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import os
 import secrets
 import socket
 import time
@@ -16,8 +15,8 @@ from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk
 from fluentlite.core.session import Credentials, ForwardSession, State
 from fluentlite.errors import AuthenticationError, RemoteProtocolError
+from fluentlite.worker.dial import Dialer
 from fluentlite.worker.loop import READ, WRITE, Loop
-from fluentlite.worker.resolve import Address, Lookup
 
 RECEIVE_SIZE = 65536
 
@@ -60,11 +59,8 @@ class Connection:
         self._outgoing: deque[_Outgoing] = deque()
         self._socket: socket.socket | None = None
         self._session: ForwardSession | None = None
-        self._addresses: list[Address] = []
-        self._address_deadline = self._deadline = time.monotonic() + settings.connect_timeout
-        self._failed_addresses: list[str] = []
-        self._lookup: Lookup | None = Lookup(server)
-        loop.watch(self._lookup.fileno(), self._on_resolved)
+        self._deadline = time.monotonic() + settings.connect_timeout
+        self._dialer: Dialer | None = Dialer(server, settings.connect_timeout, loop)
 
     # -- what the sender uses ---------------------------------------------------------------------------
 
@@ -77,6 +73,11 @@ class Connection:
         return self.was_established and not self.error
 
     @property
+    def has_news(self) -> bool:
+        """Whether it was closed, or something was delivered, since ``take_delivered``."""
+        return bool(self.error or self._delivered)
+
+    @property
     def has_unsent(self) -> bool:
         """Whether something is left that the kernel has not taken."""
         return bool(self._outgoing)
@@ -86,8 +87,10 @@ class Connection:
         """When ``check`` will find something overdue, in monotonic seconds."""
         if self.is_closed:
             return math.inf
+        if self._dialer is not None:
+            return self._dialer.deadline
         if not self.was_established or self._session is None:
-            return min(self._deadline, self._address_deadline)
+            return self._deadline
         sending = self._outgoing[0].started_at + self._settings.send_timeout if self._outgoing else math.inf
         return min(sending, self._session.deadline)
 
@@ -107,14 +110,19 @@ class Connection:
         return delivered
 
     def check(self, now: float) -> None:
-        """Close the connection if a deadline has passed."""
-        if now < self.deadline:
+        """Go on connecting; close the connection if a deadline has passed."""
+        if self._dialer is not None:
+            self._dialer.check(now)
+            self._advance()
+        if now < self.deadline or self._session is None:
             return
         if not self.was_established:
-            self._connect_overdue(now)
+            self._fail(
+                f"no handshake within {self._settings.connect_timeout:g} s: {self._session.waiting_for()}"
+            )
         elif self._outgoing and now >= self._outgoing[0].started_at + self._settings.send_timeout:
             self._fail(f"it did not take a chunk within {self._settings.send_timeout:g} s")
-        elif self._session is not None:
+        else:
             try:
                 self._session.check_deadline(now)
             except RemoteProtocolError as exc:
@@ -125,64 +133,27 @@ class Connection:
         """Close it; what was written stays with the kernel."""
         if not self.error:
             self.error = f"{self.server}: {reason}"
-        if self._lookup is not None:
-            self._loop.unwatch(self._lookup.fileno())
-            self._lookup.close()
-            self._lookup = None
+        if self._dialer is not None:
+            self._dialer.close()
+            self._dialer = None
         self._close_socket()
         self._outgoing.clear()
 
     # -- connecting -------------------------------------------------------------------------------------
 
-    def _on_resolved(self, _events: int) -> None:
-        if self._lookup is None:
+    def _advance(self) -> None:
+        """See how far the dialer has come."""
+        if self._dialer is None:
             return
-        lookup, self._lookup = self._lookup, None
-        self._loop.unwatch(lookup.fileno())
-        try:
-            self._addresses = list(lookup.result())
-        except OSError as exc:
-            self._fail(str(exc))
-            return
-        finally:
-            lookup.close()
-        self._next_address()
+        sock = self._dialer.take_socket()
+        if sock is not None:
+            self._dialer = None
+            self._connected(sock)
+        elif self._dialer.error:
+            self._fail(self._dialer.error)
 
-    def _next_address(self) -> None:
-        """Begin to connect to the next address; each gets its share of the time that is left."""
-        while self._addresses:
-            now = time.monotonic()
-            self._address_deadline = now + max(0.0, self._deadline - now) / len(self._addresses)
-            address = self._addresses.pop(0)
-            try:
-                sock = socket.socket(
-                    address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-                )
-                self._socket = sock
-                _set_options(sock)
-                code = sock.connect_ex(address.sockaddr)
-            except OSError as exc:
-                code = exc.errno or errno.EINVAL
-            if code in (0, errno.EINPROGRESS) and self._socket is not None:
-                self._current = address
-                self._loop.watch(self._socket.fileno(), self._on_connected, WRITE)
-                return
-            self._address_failed(address, os.strerror(code))
-        self._fail("; ".join(self._failed_addresses) or "it has no address")
-
-    def _address_failed(self, address: Address, reason: str) -> None:
-        name = f"{address}: " if str(address) != self.server.host else ""
-        self._failed_addresses.append(f"{name}{reason}")
-        self._close_socket()
-
-    def _on_connected(self, _events: int) -> None:
-        sock = self._open_socket()
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._address_failed(self._current, os.strerror(code))
-            self._next_address()
-            return
-        self._address_deadline = self._deadline
+    def _connected(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._session = ForwardSession(
             self._settings.ack_response_timeout,
             _credentials(self._settings),
@@ -190,20 +161,6 @@ class Connection:
         )
         self._loop.watch(sock.fileno(), self._on_ready, READ)
         self._note_state()
-
-    def _connect_overdue(self, now: float) -> None:
-        if self._session is not None:
-            self._fail(
-                f"no handshake within {self._settings.connect_timeout:g} s: {self._session.waiting_for()}"
-            )
-        elif self._socket is not None and now < self._deadline:
-            self._address_failed(self._current, "no answer")
-            self._next_address()
-        else:
-            what = "its name was not resolved" if self._lookup else "no answer"
-            self._fail(
-                "; ".join([*self._failed_addresses, f"{what} within {self._settings.connect_timeout:g} s"])
-            )
 
     def _note_state(self) -> None:
         if not self.was_established and self._session is not None and self._session.state is State.OPEN:
@@ -308,15 +265,6 @@ def _drop_sent(buffers: list[bytes | memoryview], sent: int) -> None:
     del buffers[:done]
     if sent:
         buffers[0] = memoryview(buffers[0])[sent:]
-
-
-def _set_options(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A peer that vanished without a word is noticed within two minutes, also while nothing is sent.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
 
 def _credentials(settings: ForwardSettings) -> Credentials | None:

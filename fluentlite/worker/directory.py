@@ -76,7 +76,11 @@ class LogDirectory:
 
     def open_copy(self, is_copy: Callable[[int, Sibling], bool]) -> tuple[int, str] | None:
         """Open the largest sibling for which *is_copy*, called with an open descriptor, says yes."""
-        for sibling in sorted(self.siblings(), key=lambda sibling: -sibling.facts.size):
+        try:
+            siblings = self.siblings()
+        except OSError:
+            return None
+        for sibling in sorted(siblings, key=lambda sibling: -sibling.facts.size):
             if sibling.name.endswith(COMPRESSED_SUFFIXES):
                 continue
             with contextlib.suppress(OSError):  # one that cannot be opened or read is no copy
@@ -89,8 +93,12 @@ class LogDirectory:
 
 
 def _regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
+    """List a directory; one that is missing or closed to us is empty, but being out of descriptors is an error."""
     found = []
-    with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+        os.scandir(directory) as entries,
+    ):
         for entry in entries:
             with contextlib.suppress(OSError):
                 result = entry.stat(follow_symlinks=False)

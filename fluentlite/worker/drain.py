@@ -41,10 +41,18 @@ ReadableT = TypeVar("ReadableT", bound=Readable)
 
 
 class Source(Protocol[ReadableT]):
-    """What a worker follows: a log, or standard input. *revision* grows whenever ``sources`` would differ."""
+    """
+    What a worker follows: a log (Tail) or standard input.
+
+    Attributes:
+        revision: Grows whenever ``sources`` gives others than before.
+        newest: The last one that ``sources`` gives.
+    """
 
     revision: int
 
+    @property
+    def newest(self) -> ReadableT | None: ...
     def sources(self, now: float) -> Iterator[ReadableT]: ...
     def read(self, generation: ReadableT, size: int, now: float) -> list[bytes]: ...
 
@@ -102,6 +110,7 @@ class Drain(Generic[ReadableT]):
                 self.is_at_end = True
                 steps = self._steps(generation, now)
                 if steps:
+                    self.is_at_end &= generation is self._source.newest
                     return self._chunk(generation, steps, time_ns)
                 if not self.is_at_end:
                     return None

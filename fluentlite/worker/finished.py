@@ -32,7 +32,10 @@ class Finished:
 
     def add_siblings(self, followed: Collection[Identity]) -> None:
         """Whatever lies beside the log now, and is not *followed*, is not to be read."""
-        for sibling in self._directory.rotated():
+        rotated: list[Sibling] = []
+        with contextlib.suppress(OSError):  # then age alone keeps old files from being taken for missed ones
+            rotated = self._directory.rotated()
+        for sibling in rotated:
             if sibling.facts.identity not in followed and sibling.facts.identity not in self._points:
                 self.add(self._point_at_end(sibling))
 

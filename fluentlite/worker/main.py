@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import resource
 import secrets
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import ChunkEncoder
 from fluentlite.core.pace import Pace
-from fluentlite.errors import StateError
+from fluentlite.errors import ConfigError, FluentliteError
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
 from fluentlite.worker.follow import Followed, FollowedLog, open_checkpoint
@@ -54,6 +55,11 @@ class Worker:
     def __init__(
         self, settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox
     ) -> None:
+        if settings.forward.tls is not None:
+            raise ConfigError(
+                f"{settings.path}: [forward.tls] is configured, but this version does not speak TLS; nothing is sent in "
+                "the clear instead. Remove [forward.tls], or put a TLS tunnel in between."
+            )
         self.counters = Counters()
         self._settings, self._state_dir, self._stop_timeout, self._inbox = (
             settings,
@@ -89,6 +95,7 @@ class Worker:
             StateError: The checkpoint cannot be had.
         """
         keep_heap()
+        _raise_descriptor_limit()
         self._loop.watch(self._inbox.fileno(), self._on_signals)
         followed = self._follow()
         if followed is None:
@@ -159,7 +166,7 @@ class Worker:
             self._followed.mute()  # the next one to ask for data is the sender
 
     def _commit(self) -> None:
-        delivered = self._sender.take_delivered()
+        delivered = self._sender.in_flight.take_delivered()
         if not delivered:
             return
         for chunk in delivered:
@@ -199,14 +206,14 @@ class Worker:
             self._stop_at = time.monotonic() + self._stop_timeout
 
     def _is_done(self) -> bool:
-        is_empty = not self._sender.unacked and not self._sender.has_unsent
+        is_empty = not self._sender.in_flight and not self._sender.has_unsent
         if self._is_stopping:
             can_arrive = self._sender.is_connected or self._settings.path == "-"
             return is_empty or not can_arrive or time.monotonic() >= self._stop_at
         return self._followed.has_ended and is_empty and not self._has_data
 
     def _verdict(self) -> int:
-        unacked, lines = self._sender.unacked, self._sender.unacked_lines
+        unacked, lines = len(self._sender.in_flight), self._sender.in_flight.lines
         if not unacked:
             log.info("%s: stopped; all that was read is delivered", self._settings.path)
             return 0
@@ -218,11 +225,20 @@ class Worker:
         return 1
 
 
+def _raise_descriptor_limit() -> None:
+    """Rotated generations stay open until they are delivered: a long outage may need many descriptors."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox) -> int:
     """Run one worker to its end and return its exit status; an unusable checkpoint is said and is 1."""
     try:
         return Worker(settings, state_dir, stop_timeout, inbox).run()
-    except StateError as exc:
-        log.error("%s", exc)
-        print(f"fluentlite: {exc}", file=sys.stderr)
+    except (FluentliteError, OSError) as exc:
+        problem = (
+            str(exc) if isinstance(exc, FluentliteError) else f"{settings.path}: {exc}; the worker stops"
+        )
+        log.error("%s", problem)
+        print(f"fluentlite: {problem}", file=sys.stderr)
         return 1

@@ -36,11 +36,13 @@ class Resume:
 
     def run(self, points: tuple[Point, ...]) -> list[Generation]:
         """Return the generations of *points* that could be found, begun where they were left."""
-        generations = []
+        generations: list[Generation] = []
         for point in points:
             generation = self._same_file(point) or self._copy(point)
             if generation is None:
                 self._report(point)
+            elif any(generation.identity == other.identity for other in generations):
+                generation.close()  # an older point in the same file: reading from there covers this one
             else:
                 generation.start(point.offset)
                 generations.append(generation)

@@ -7,12 +7,14 @@ that is unacknowledged goes again, same ids, same bytes, to the next server.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
 
 from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk, ChunkEncoder
+from fluentlite.core.inflight import SPLIT_AFTER, InFlight
 from fluentlite.core.retry import Backoff
 from fluentlite.core.servers import ServerChoice
 from fluentlite.worker.connection import Connection
@@ -23,9 +25,6 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_JITTER = 30.0
 """Seconds by which the age of a connection varies, so that agents do not come back together."""
-
-SPLIT_AFTER = 3
-"""Failures of the same oldest chunk, on connections that took it, before it is cut in two."""
 
 MUTE_AFTER = 3
 """Overdue acks in a row before a server is said not to acknowledge at all."""
@@ -45,7 +44,7 @@ class Sender:
     Attributes:
         server: Whom we are connected to, or None.
         connects: Connections made so far.
-        resent: Chunks sent more than once.
+        in_flight: What is on its way.
     """
 
     def __init__(
@@ -54,21 +53,17 @@ class Sender:
         self._settings, self._encoder, self._loop, self._rng = settings, encoder, loop, rng
         self._choice: ServerChoice[Server] = ServerChoice(settings.primary, settings.secondary, rng)
         self._backoff = Backoff(settings.reconnect_wait_max, settings.reconnect_wait_incr_rate, rng)
-        self._chunks: dict[str, Chunk] = {}
-        self._acknowledged: set[str] = set()
-        self._delivered: list[Chunk] = []
+        self.in_flight = InFlight()
         self._link: Connection | None = None
         self._next_link: Connection | None = None
         self._candidates: list[Server] = []
         self._retry_at = 0.0
         self._expires_at = self._failback_at = math.inf
-        self._failures: tuple[str, int] = ("", 0)
         self._overdue = 0
         self._is_announced = False
         self._unreachable: dict[Server, Condition] = {}
         self._mute = Condition(log)
-        self.connects = self.resent = 0
-
+        self.connects = 0
         self._sent_ids: set[str] = set()
 
     # -- what the worker uses ---------------------------------------------------------------------------
@@ -83,16 +78,6 @@ class Sender:
         return next(filter(None, [self._mute.message, *(c.message for c in self._unreachable.values())]), "")
 
     @property
-    def unacked(self) -> int:
-        """Chunks on their way."""
-        return len(self._chunks)
-
-    @property
-    def unacked_lines(self) -> int:
-        """Lines in the chunks on their way."""
-        return sum(chunk.count for chunk in self._chunks.values())
-
-    @property
     def has_unsent(self) -> bool:
         """Whether the kernel has not yet taken all that was sent."""
         return self._link is not None and self._link.has_unsent
@@ -105,18 +90,24 @@ class Sender:
     def wants_chunk(self) -> bool:
         """Whether another chunk could be sent now. What cannot be sent is not read."""
         is_leaving = self._next_link is not None and self._next_link.is_established
-        return self.is_connected and not is_leaving and len(self._chunks) < self._settings.max_in_flight
+        return self.is_connected and not is_leaving and len(self.in_flight) < self._settings.max_in_flight
 
     @property
     def deadline(self) -> float:
         """When ``advance`` has something to do, in monotonic seconds."""
-        links = [link.deadline for link in (self._link, self._next_link) if link is not None]
-        timers = [self._retry_at] if self._link is None else [self._expires_at, self._failback_at]
-        return min(links + timers)
+        links = [link for link in (self._link, self._next_link) if link is not None]
+        if any(link.has_news for link in links):
+            return 0.0
+        deadlines = [link.deadline for link in links]
+        if self._link is None:
+            deadlines.append(self._retry_at)
+        elif self._next_link is None:
+            deadlines += [self._expires_at, self._failback_at]
+        return min(deadlines)
 
     def send(self, chunk: Chunk) -> None:
         """Send *chunk*; only when ``wants_chunk``."""
-        self._chunks[chunk.id] = chunk
+        self.in_flight.add(chunk)
         self._transmit(chunk)
 
     def send_message(self, message: bytes) -> bool:
@@ -125,11 +116,6 @@ class Sender:
             return False
         self._link.send_message(message)
         return True
-
-    def take_delivered(self) -> list[Chunk]:
-        """Return the chunks that were delivered since the last call, in order."""
-        delivered, self._delivered = self._delivered, []
-        return delivered
 
     def reconnect(self, now: float) -> None:
         """Go back to a primary, or connect at once if there is no connection (HUP)."""
@@ -159,6 +145,8 @@ class Sender:
             and now >= min(self._expires_at, self._failback_at)
         ):
             self._renew(self._choice.primaries())
+            if self._next_link is None:
+                self._put_off_renewal(now)
 
     def close(self) -> None:
         """Close all connections; what the kernel has taken is still sent."""
@@ -176,7 +164,13 @@ class Sender:
             self._choice.start_round()
             log.debug("trying again in %.1f s", wait)
             return
-        self._link = Connection(server, self._settings, self._loop)
+        try:
+            self._link = Connection(server, self._settings, self._loop)
+        except OSError as exc:  # no descriptor left
+            self._retry_at = now + self._backoff.next_wait()
+            self._trouble_with(server).raise_(
+                f"{server}: a connection cannot be made ({exc.strerror}); trying again"
+            )
 
     def _established(self, link: Connection) -> None:
         self._is_announced = True
@@ -190,17 +184,14 @@ class Sender:
         self._failback_at = (
             link.established_at + self._settings.failback_interval if is_fallback else math.inf
         )
-        for chunk in self._chunks.values():
-            if chunk.id not in self._acknowledged:
-                self._transmit(chunk)
+        for chunk in list(self.in_flight.unacknowledged()):
+            self._transmit(chunk)
 
     def _transmit(self, chunk: Chunk) -> None:
         if self._link is None:
             return
-        if chunk.id in self._sent_ids:
-            self.resent += 1
+        if self.in_flight.note_sent(chunk):
             log.info("sending chunk %s again (%d lines)", chunk.id, chunk.count)
-        self._sent_ids.add(chunk.id)
         self._link.send_chunk(chunk)
 
     def _link_failed(self, link: Connection, now: float) -> None:
@@ -208,7 +199,7 @@ class Sender:
         self._expires_at = self._failback_at = math.inf
         was_healthy = link.acks > 0 or now - link.established_at >= HEALTHY_LIFE
         self._report_failure(link)
-        if link.was_established and self._chunks:
+        if link.was_established:
             self._count_failure()
         if self._next_link is not None:  # one was being prepared: it takes over
             self._link, self._next_link = self._next_link, None
@@ -219,9 +210,10 @@ class Sender:
             self._retry_at = now  # the next one of this round, if there is one
 
     def _report_failure(self, link: Connection) -> None:
-        if not link.was_established or self._chunks or link.is_refused:
-            condition = self._unreachable.setdefault(link.server, Condition(log))
-            condition.raise_(f"{link.error}; lines wait in the log until a server takes them")
+        if not link.was_established or self.in_flight or link.is_refused:
+            self._trouble_with(link.server).raise_(
+                f"{link.error}; lines wait in the log until a server takes them"
+            )
         else:
             log.info("%s (idle)", link.error)
         self._overdue = self._overdue + 1 if link.has_timed_out else self._overdue
@@ -232,22 +224,16 @@ class Sender:
                 "otherwise look at its log: it may be overloaded"
             )
 
+    def _trouble_with(self, server: Server) -> Condition:
+        return self._unreachable.setdefault(server, Condition(log))
+
     def _count_failure(self) -> None:
-        """A chunk that always ends the connection may be too large for the server: cut it in two."""
-        head = next(iter(self._chunks.values()))
-        failed_id, count = self._failures
-        self._failures = (head.id, count + 1 if failed_id == head.id else 1)
-        if self._failures[1] < SPLIT_AFTER or len(head.steps) < 2:
-            return
-        halves = self._encoder.split(head)
-        log.warning(
-            "chunk %s (%d lines, %d bytes) was not acknowledged %d times in a row; sending it in two parts",
-            head.id, head.count, head.size, SPLIT_AFTER,
-        )  # fmt: skip
-        rest = {chunk.id: chunk for chunk in self._chunks.values() if chunk is not head}
-        self._chunks = {chunk.id: chunk for chunk in halves} | rest
-        self._failures = ("", 0)
-        self._sent_ids.discard(head.id)
+        chunk = self.in_flight.fail(self._encoder)
+        if chunk is not None:
+            log.warning(
+                "chunk %s (%d lines, %d bytes) was not acknowledged %d times in a row; sending it in two parts",
+                chunk.id, chunk.count, chunk.size, SPLIT_AFTER,
+            )  # fmt: skip
 
     # -- renewal: keepalive, failback, HUP --------------------------------------------------------------
 
@@ -257,10 +243,10 @@ class Sender:
         self._try_candidate()
 
     def _try_candidate(self) -> None:
+        self._next_link = None
         if self._candidates:
-            self._next_link = Connection(self._candidates.pop(0), self._settings, self._loop)
-        else:
-            self._next_link = None
+            with contextlib.suppress(OSError):  # no descriptor left: put off
+                self._next_link = Connection(self._candidates.pop(0), self._settings, self._loop)
 
     def _advance_renewal(self, now: float) -> None:
         candidate, link = self._next_link, self._link
@@ -271,7 +257,7 @@ class Sender:
             self._try_candidate()
             if self._next_link is None:
                 self._put_off_renewal(now)
-        elif candidate.is_established and (not self._chunks or link.is_closed):
+        elif candidate.is_established and (not self.in_flight or link.is_closed):
             # All is acknowledged: nothing is sent twice by changing over now.
             link.close()
             self._link, self._next_link, self._is_announced = candidate, None, False
@@ -295,16 +281,9 @@ class Sender:
         acked = link.take_delivered()
         if not acked:
             return
-        self._acknowledged.update(acked)
+        self.in_flight.acknowledge(acked)
         self._backoff.reset()
         self._overdue = 0
         self._mute.clear(f"{link.server}: it acknowledges again")
         if self._unreachable:
             self._reachable_again(link)
-        while self._chunks:
-            head = next(iter(self._chunks))
-            if head not in self._acknowledged:
-                break
-            self._acknowledged.discard(head)
-            self._sent_ids.discard(head)
-            self._delivered.append(self._chunks.pop(head))

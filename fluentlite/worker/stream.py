@@ -40,6 +40,10 @@ class Stream:
         self._poll.register(fd, select.POLLIN)
 
     @property
+    def newest(self) -> Stream:
+        return self
+
+    @property
     def lines(self) -> Stream:
         return self
 

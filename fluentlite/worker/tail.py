@@ -73,6 +73,11 @@ class Tail:
         return self._access.message or self._reading.message or self._files.message or self._missing.message
 
     @property
+    def newest(self) -> Generation | None:
+        """The generation at the path, or the last that was there."""
+        return self.generations[-1] if self.generations else None
+
+    @property
     def lag(self) -> int:
         """Bytes that have not been read, by the last look."""
         return sum(generation.unread for generation in self.generations)
@@ -161,7 +166,8 @@ class Tail:
     def _look_at_path(self) -> None:
         try:
             identity = facts_of(os.stat(self.path)).identity
-            if self.generations and self.generations[-1].identity == identity:
+            newest = self.newest
+            if newest is not None and newest.identity == identity and not newest.is_closed:
                 self._found()
                 return
             fd = open_log(self.path)
@@ -292,7 +298,11 @@ class Tail:
 
     def _adopt_missed(self, since_ns: int, at_path: FileFacts | None = None) -> None:
         """Append the generations that came and went unseen, as far as there are descriptors for them."""
-        rotated = self._directory.rotated()
+        try:
+            rotated = self._directory.rotated()
+        except OSError as exc:
+            self._out_of_descriptors(exc)
+            return
         known = self._followed() | ({at_path.identity} if at_path else self._identity_at_path())
         for sibling in missed_generations(
             rotated, known=known, finished=self._finished.sizes(), since_ns=since_ns

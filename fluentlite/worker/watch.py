@@ -58,6 +58,8 @@ class Watch:
         if not self._is_muted:
             self._is_muted = True
             self._sync(self._files, {}, _FILE_EVENTS)
+        if self._inotify is not None:
+            self._loop.watch(self._inotify.fileno(), self._on_ready)
 
     def resume(self) -> None:
         """All hints again; what came meanwhile has to be looked for."""
