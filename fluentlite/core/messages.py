@@ -70,7 +70,7 @@ class Messages(Protocol):
 
     @property
     def unfinished(self) -> int:
-        """Bytes after the last whole message."""
+        """Bytes that have arrived after the message that was returned last."""
 
 
 class MsgpackMessages:

@@ -134,6 +134,11 @@ class ServerSession:
         output, self._output = self._output, b""
         return output
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes that have arrived after the message that was taken last."""
+        return self._messages.unfinished if self._messages else 0
+
     def _say_helo(self, security: ServerSecurity) -> None:
         if not self._nonce or (security.users and not self._auth):
             raise LocalProtocolError("a handshake needs a nonce, and auth if there are users")
@@ -183,9 +188,9 @@ class ServerSession:
     def _receive_end(self) -> None:
         if self.state is State.WAIT_PING:
             raise self._broken("it closed the connection during the handshake, before its PING")
-        if unfinished := self._messages.unfinished if self._messages else 0:
+        if self.unfinished:
             raise self._broken(
-                f"it closed the connection in the middle of a message, {unfinished} bytes after its begin"
+                f"it closed the connection in the middle of a message, {self.unfinished} bytes after its begin"
             )
         self.state = State.ENDED
 
