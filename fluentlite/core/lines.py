@@ -84,7 +84,7 @@ class LineSplitter:
     def flush(self) -> list[bytes]:
         """The file will not grow: its partial line is its last one."""
         rest, self._partial = bytes(self._partial), bytearray()
-        lines = [] if self._discarded and self._long_lines == "skip" else [rest] if rest else []
+        lines = self._cut(rest, self._discarded) if self._discarded else [rest] if rest else []
         self._discarded, self._is_continued = 0, False
         self.end_offset, self._window = self.read_offset, self._tail
         return lines
