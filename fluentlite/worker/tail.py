@@ -9,7 +9,6 @@ hints can be missing, every ``poll_interval``.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -24,13 +23,12 @@ from fluentlite.worker.finished import Finished
 from fluentlite.worker.generation import (
     RECHECK_INTERVAL,
     Generation,
-    NotAFileError,
     TruncatedError,
     facts_of,
     open_log,
 )
-from fluentlite.worker.report import Condition
 from fluentlite.worker.resume import Resume, is_copy_of, is_replaced_by, line_start
+from fluentlite.worker.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +42,14 @@ class Tail:
 
     Attributes:
         generations: Oldest first.
-        is_waiting: There is no file at the path, or none that can be opened.
+        troubles: What keeps it from being read.
         revision: Grows whenever ``sources`` gives other generations than before.
     """
 
     def __init__(self, settings: LogSettings, checkpoint: Checkpoint, max_lines: int) -> None:
         self.path = settings.path
         self.generations: list[Generation] = []
-        self.is_waiting = False
+        self.troubles = Troubles(self.path)
         self.revision = 0
         self._settings, self._max_lines = settings.tail, max_lines
         self._checkpoint = checkpoint
@@ -60,17 +58,8 @@ class Tail:
         self._is_started = checkpoint.state.is_started or checkpoint.is_broken
         self._numbers = 0
         self._epochs: dict[Identity, int] = {}
-        self._missing = Condition(log, logging.INFO)
-        self._access = Condition(log, logging.WARNING)
-        self._reading = Condition(log)
-        self._files = Condition(log)
 
     # -- what the worker asks ---------------------------------------------------------------------------
-
-    @property
-    def trouble(self) -> str:
-        """What keeps the log from being read, or an empty string."""
-        return self._access.message or self._reading.message or self._files.message or self._missing.message
 
     @property
     def newest(self) -> Generation | None:
@@ -124,10 +113,9 @@ class Tail:
             self._cut_short(generation)
             return []
         except OSError as exc:
-            self._unreadable(generation, exc)
+            self.troubles.unreadable(generation, exc)
             return []
-        if self._reading.message:
-            self._reading.clear(f"{self.path}: it can be read again")
+        self.troubles.readable()
         return lines
 
     def delivered(self, position: Position) -> None:
@@ -168,13 +156,15 @@ class Tail:
             identity = facts_of(os.stat(self.path)).identity
             newest = self.newest
             if newest is not None and newest.identity == identity and not newest.is_closed:
-                self._found()
+                self.troubles.opened()
                 return
             fd = open_log(self.path)
         except OSError as exc:
-            self._not_opened(exc)
+            if self.troubles.not_opened(exc) and not self._is_started:
+                self._is_started = True  # what comes later is read from its beginning
+                self._finished.add_siblings(())
             return
-        self._found()
+        self.troubles.opened()
         facts = facts_of(os.fstat(fd))
         if any(g.identity == facts.identity and not g.is_closed for g in self.generations):
             os.close(fd)  # renamed to and fro: it is followed already
@@ -202,25 +192,6 @@ class Tail:
         self._is_started = True
         self._finished.add_siblings(self._followed())
 
-    def _not_opened(self, exc: OSError) -> None:
-        self.is_waiting = True
-        if isinstance(exc, FileNotFoundError | NotADirectoryError):
-            if not self._is_started:  # what comes later is read from its beginning
-                self._is_started = True
-                self._finished.add_siblings(())
-            self._access.clear(f"{self.path}: what was there is gone")
-            self._missing.raise_(f"{self.path}: no such file; waiting for it")
-        elif exc.errno in (errno.EMFILE, errno.ENFILE):
-            self._out_of_descriptors(exc)
-        else:
-            remedy = "" if isinstance(exc, NotAFileError) else f"; let user {os.geteuid()} read it"
-            self._access.raise_(f"{self.path}: it cannot be opened ({exc.strerror}){remedy}; trying again")
-
-    def _found(self) -> None:
-        self.is_waiting = False
-        self._access.clear(f"{self.path}: it can be opened again")
-        self._missing.clear(f"{self.path}: it is there")
-
     # -- generations ------------------------------------------------------------------------------------
 
     def _new_generation(self, fd: int, name: str, epoch: int = 0) -> Generation:
@@ -246,7 +217,9 @@ class Tail:
             return False
         if now - generation.quiet_since < self._settings.rotate_wait:
             return False
-        return generation is not self.generations[-1] or (self.is_waiting and generation.links() == 0)
+        return generation is not self.generations[-1] or (
+            self.troubles.is_waiting and generation.links() == 0
+        )
 
     def _look_at(self, generation: Generation, now: float) -> None:
         try:
@@ -254,13 +227,7 @@ class Tail:
         except TruncatedError:
             self._cut_short(generation)
         except OSError as exc:
-            self._unreadable(generation, exc)
-
-    def _unreadable(self, generation: Generation, exc: OSError) -> None:
-        self._reading.raise_(
-            f"{generation.name} (inode {generation.identity.inode}): it cannot be read at offset "
-            f"{generation.splitter.read_offset} ({exc.strerror}); trying again"
-        )
+            self.troubles.unreadable(generation, exc)
 
     def _cut_short(self, generation: Generation) -> None:
         """
@@ -301,7 +268,7 @@ class Tail:
         try:
             rotated = self._directory.rotated()
         except OSError as exc:
-            self._out_of_descriptors(exc)
+            self.troubles.out_of_descriptors(exc)
             return
         known = self._followed() | ({at_path.identity} if at_path else self._identity_at_path())
         for sibling in missed_generations(
@@ -310,14 +277,14 @@ class Tail:
             try:
                 fd = self._directory.open_sibling(sibling)
             except OSError as exc:
-                self._out_of_descriptors(exc)
+                self.troubles.out_of_descriptors(exc)
                 return
             if fd is not None:
                 generation = self._new_generation(fd, sibling.name)
                 generation.start(self._finished.offset_in(generation))
                 self.generations.append(generation)
                 log.info("%s: reading %s, which was there unseen", self.path, sibling.name)
-        self._files.clear(f"{self.path}: rotated generations can be opened again")
+        self.troubles.descriptors_left()
         self._finished.keep(rotated)
 
     def _identity_at_path(self) -> set[Identity]:
@@ -325,9 +292,3 @@ class Tail:
             return {facts_of(os.stat(self.path)).identity}
         except OSError:
             return set()
-
-    def _out_of_descriptors(self, exc: OSError) -> None:
-        self._files.raise_(
-            f"{self.path}: a generation cannot be opened now ({exc.strerror}); it is looked for again later; "
-            "raise the limit of open files (ulimit -n, LimitNOFILE) if this lasts"
-        )

@@ -1,0 +1,78 @@
+"""What keeps a log from being read, said once and in words that help."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+
+from fluentlite.worker.generation import Generation, NotAFileError
+from fluentlite.worker.report import Condition
+
+log = logging.getLogger(__name__)
+
+
+class Troubles:
+    """
+    The conditions of one path.
+
+    Attributes:
+        is_waiting: There is no file at the path, or none that can be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.is_waiting = False
+        self._path = path
+        self._missing = Condition(log, logging.INFO)
+        self._access = Condition(log, logging.WARNING)
+        self._reading = Condition(log)
+        self._descriptors = Condition(log)
+
+    @property
+    def message(self) -> str:
+        """The most important one, or an empty string."""
+        conditions = (self._access, self._reading, self._descriptors, self._missing)
+        return next((condition.message for condition in conditions if condition.message), "")
+
+    def not_opened(self, exc: OSError) -> bool:
+        """The path could not be opened; returns whether that is because there is nothing."""
+        self.is_waiting = True
+        if isinstance(exc, FileNotFoundError | NotADirectoryError):
+            self._access.clear(f"{self._path}: what was there is gone")
+            self._missing.raise_(f"{self._path}: no such file; waiting for it")
+            return True
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            self.out_of_descriptors(exc)
+        else:
+            remedy = "" if isinstance(exc, NotAFileError) else f"; let user {os.geteuid()} read it"
+            self._access.raise_(f"{self._path}: it cannot be opened ({exc.strerror}){remedy}; trying again")
+        return False
+
+    def opened(self) -> None:
+        """The path leads to a file that can be read."""
+        self.is_waiting = False
+        self._access.clear(f"{self._path}: it can be opened again")
+        self._missing.clear(f"{self._path}: it is there")
+
+    def unreadable(self, generation: Generation, exc: OSError) -> None:
+        """An open file gives an error instead of its bytes."""
+        self._reading.raise_(
+            f"{generation.name} (inode {generation.identity.inode}): it cannot be read at offset "
+            f"{generation.splitter.read_offset} ({exc.strerror}); trying again"
+        )
+
+    def readable(self) -> None:
+        """A read went well."""
+        if self._reading.message:  # called for every read
+            self._reading.clear(f"{self._path}: it can be read again")
+
+    def out_of_descriptors(self, exc: OSError) -> None:
+        """A rotated generation cannot be opened now."""
+        self._descriptors.raise_(
+            f"{self._path}: a generation cannot be opened now ({exc.strerror}); it is looked for again later; "
+            "raise the limit of open files (ulimit -n, LimitNOFILE) if this lasts"
+        )
+
+    def descriptors_left(self) -> None:
+        """All generations could be opened."""
+        self._descriptors.clear(f"{self._path}: rotated generations can be opened again")
