@@ -2,8 +2,8 @@
 The content of a checkpoint: where each followed file has to be read on from, as bytes.
 
 A checkpoint file is two slots of ``SLOT_SIZE`` bytes, written in turn. A slot is a header (magic with the
-version, sequence number, payload length, CRC-32 of what follows the CRC and of the sequence number) and a
-payload in JSON, so that an operator can read it with ``strings``. A test pins these bytes.
+version, sequence number, payload length, CRC-32 of these three and of the payload) and a payload in JSON,
+so that an operator can read it with ``strings``. A test pins these bytes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any
 
 from fluentlite.core.rotation import Identity
 
-SLOT_SIZE = 16384
-"""Bytes; a path may take 4096 of them, escaped up to six times that in the worst case (see ``fits``)."""
+SLOT_SIZE = 32768
+"""Bytes: a path of 4096 may take six times that in JSON, and some generations must fit beside it."""
 
 MAGIC = b"FLUENTL1"
 _MAGIC_ANY_VERSION = MAGIC[:-1]
-_HEADER = struct.Struct(">8sQII")
+_HEADER = struct.Struct(">8sQI")
+_CHECKSUM = struct.Struct(">I")
+_PAYLOAD_AT = _HEADER.size + _CHECKSUM.size
 MAX_FINISHED = 8
 """Finished generations that are remembered, so that a start does not take them for missed ones."""
 
@@ -97,10 +99,11 @@ def encode_slot(sequence: int, state: State) -> bytes:
     points = list(state.points)
     while True:
         payload = _payload(state, points)
-        if len(payload) + _HEADER.size <= SLOT_SIZE or not points:
+        if len(payload) + _PAYLOAD_AT <= SLOT_SIZE or not points:
             break
         points.pop()
-    return _HEADER.pack(MAGIC, sequence, len(payload), _checksum(sequence, payload)) + payload
+    header = _HEADER.pack(MAGIC, sequence, len(payload))
+    return header + _checksum(header, payload) + payload
 
 
 def decode_slot(slot: bytes) -> tuple[int, State]:
@@ -111,13 +114,14 @@ def decode_slot(slot: bytes) -> tuple[int, State]:
         NewerVersionError: It is whole but of a version that is not known here.
         SlotError: Anything else that is not a whole slot; the text says what.
     """
-    if len(slot) < _HEADER.size:
+    if len(slot) < _PAYLOAD_AT:
         raise SlotError("it is cut short")
-    magic, sequence, length, checksum = _HEADER.unpack_from(slot)
-    payload = slot[_HEADER.size : _HEADER.size + length]
+    magic, sequence, length = _HEADER.unpack_from(slot)
+    header, checksum = slot[: _HEADER.size], slot[_HEADER.size : _PAYLOAD_AT]
+    payload = slot[_PAYLOAD_AT : _PAYLOAD_AT + length]
     if not magic.startswith(_MAGIC_ANY_VERSION):
         raise SlotError("it is empty" if not slot.strip(b"\0") else "it does not begin as a checkpoint does")
-    if len(payload) != length or _checksum(sequence, payload) != checksum:
+    if len(payload) != length or _checksum(header, payload) != checksum:
         raise SlotError("its checksum does not match")
     if magic != MAGIC:
         raise NewerVersionError(f"it is of format {magic[-1:].decode('ascii', 'replace')}")
@@ -155,8 +159,8 @@ def newest(slots: list[bytes]) -> tuple[int, State, list[str]]:
     return (*best, problems)
 
 
-def _checksum(sequence: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(sequence.to_bytes(8, "big")))
+def _checksum(header: bytes, payload: bytes) -> bytes:
+    return _CHECKSUM.pack(zlib.crc32(payload, zlib.crc32(header)))
 
 
 def _payload(state: State, points: list[Point]) -> bytes:
