@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
-_ROTATION = r"[._-](?:\d[\d._T:+-]*Z?|old|prev(?:ious)?)"
+_ROTATION = r"[._-](?:\d(?:[\d._T:+-]*\dZ?)?|old|prev(?:ious)?)"
 
 
 @dataclass(frozen=True, slots=True)
