@@ -1,0 +1,128 @@
+"""The commands as a user types them, in processes of their own."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import fluentlite
+
+
+def run(*words, environ=None, timeout=60, **options):
+    """Run ``fluentlite`` with *words*; returns (exit status, standard output, standard error)."""
+    command = [sys.executable, "-m", "fluentlite", *map(str, words)]
+    environment = {**os.environ, **(environ or {})}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("help",)])
+def test_help_names_every_command(words):
+    """Without a command, or asked for help, every command is listed on standard output."""
+    status, out, err = run(*words)
+
+    assert (status, err) == (0, "")
+    for command in ("demo", "agent", "check", "receive", "version"):
+        assert re.search(rf"^  {command}\b", out, re.MULTILINE)
+
+
+def test_version_is_the_package_s():
+    """``version`` prints name and version, nothing else."""
+    assert run("version") == (0, f"fluentlite {fluentlite.__version__}\n", "")
+
+
+def test_an_unknown_command_is_named():
+    """A command that does not exist is an error that names it and shows the others."""
+    status, out, err = run("stauts")
+
+    assert (status, out) == (2, "")
+    assert 'no command "stauts"' in err
+    assert "  demo " in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(("version", "now"), '"now" is not expected', id="version-takes-nothing"),
+        pytest.param(("check", "-c"), "-c needs the name", id="c-without-file"),
+        pytest.param(("check", "x.toml"), '"x.toml" is not expected', id="file-without-c"),
+        pytest.param(
+            ("demo", "/nonexistent/a"), "/nonexistent/a: there is no such file", id="demo-of-nothing"
+        ),
+        pytest.param(("agent",), "operands are needed", id="agent-without-anything"),
+    ],
+)
+def test_misuse_says_what_to_say_instead(words, expected):
+    """Wrong arguments end with status 1 and one sentence, never with a traceback."""
+    status, out, err = run(*words)
+
+    assert (status, out) == (1, "")
+    assert expected in err
+    assert "Traceback" not in err
+
+
+def test_check_takes_the_configuration_from_the_environment(tmp_path):
+    """Without -c the configuration is $FLUENTLITE_CONFIG."""
+    config = tmp_path / "mine.toml"
+    config.write_text(f"""
+        [master]
+        state_dir = "{tmp_path}"
+        run_dir = "{tmp_path}"
+        log_file = "{tmp_path}/own.log"
+        [forward]
+        primary = ["127.0.0.1:24224"]
+        [[log]]
+        tag = "t"
+        path = "{tmp_path}/a.log"
+    """)
+    status, out, err = run("check", environ={"FLUENTLITE_CONFIG": str(config)})
+
+    assert (status, err) == (0, "")
+    assert f"{tmp_path}/a.log" in out
+
+
+def test_check_tells_all_problems_and_fails(tmp_path):
+    """A broken configuration is status 1 with every problem on standard error."""
+    config = tmp_path / "broken.toml"
+    config.write_text('[tail]\npoll_intervall = 1\n[[log]]\ntag = ""\n')
+    status, _out, err = run("check", "-c", config)
+
+    assert status == 1
+    assert "poll_interval" in err
+    assert "tag" in err
+    assert "path" in err
+    assert "Traceback" not in err
+
+
+def test_demo_of_a_live_log_ends_with_its_verdict(tmp_path):
+    """The demo writes, rotates, fails and restarts, and every line arrives once; nothing is left behind."""
+    status, out, err = run("demo", environ={"TMPDIR": str(tmp_path)})
+
+    written, delivered, lost, doubled = map(
+        int, re.search(r"(\d+) written, (\d+) delivered, (\d+) lost, (\d+) doubled", out).groups()
+    )
+    assert (status, err, lost, doubled) == (0, "", 0, 0)
+    assert written == delivered > 10_000
+    assert "verdict: every line arrived, once and whole" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_of_files_compares_their_bytes(tmp_path):
+    """Given files are delivered whole, whatever is in them, and compared byte for byte."""
+    log = tmp_path / "given.log"
+    log.write_bytes(b"".join(b"%d \xff caf\xe9\n" % n for n in range(10_000)) + b"not finished")
+    status, out, err = run("demo", log)
+
+    assert (status, err) == (0, "")
+    assert "given.log: 10000 lines delivered" in out
+    assert "the same bytes as in the file" in out
