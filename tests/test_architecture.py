@@ -1,0 +1,149 @@
+"""What the parts may know of each other: the arrows of the design, held by reading the source, not by trust."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import fluentlite
+
+PACKAGE = Path(fluentlite.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): ast.parse(path.read_bytes())
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+CORE = sorted(name for name in MODULES if name.startswith("fluentlite.core."))
+ZONES = {"fluentlite.core", "fluentlite.config", "fluentlite.worker", "fluentlite.master"}
+
+PURE = {
+    "__future__", "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "contextlib",
+    "dataclasses", "enum", "functools", "gzip", "hashlib", "hmac", "itertools", "json", "math", "operator",
+    "random", "re", "string", "struct", "types", "typing", "zlib",
+}  # fmt: skip
+"""What the core may import of the standard library: nothing here looks at a file, a socket or a clock."""
+
+WALL_CLOCK = {"time", "time_ns", "localtime", "gmtime", "ctime", "asctime", "strftime", "now", "utcnow", "today"}  # fmt: skip
+
+
+def imports_of(name):
+    """Every module that *name* imports, also inside functions and by ``__import__`` or importlib."""
+    found = set()
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively; say which module it is"
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+        elif isinstance(node, ast.Name) and node.id == "__import__":
+            found.add("importlib")
+    return found
+
+
+def zone_of(name):
+    """The package that a module of ours belongs to; what lies beside them (cli, signals) is its own."""
+    return ".".join(name.split(".")[:2])
+
+
+def lines_of(tree):
+    """The last line that any statement reaches."""
+    return max((node.end_lineno for node in ast.walk(tree) if hasattr(node, "end_lineno")), default=0)
+
+
+def test_something_is_looked_at():
+    """The modules are found: a test that looks at nothing holds nothing."""
+    assert {"fluentlite.core.lines", "fluentlite.worker.tail", "fluentlite.cli"} <= MODULES.keys()
+    assert "os" in imports_of("fluentlite.worker.tail")
+    assert "fluentlite.core.forward" in imports_of("fluentlite.worker.tail")
+    assert "setproctitle" in imports_of("fluentlite.agent"), "an import inside a function"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_imports_only_what_is_pure(name):
+    """What decides gets time and bytes as arguments: no os, socket, select, time, signal, logging, threading."""
+    ours = {module for module in imports_of(name) if module.split(".")[0] == "fluentlite"}
+    foreign = imports_of(name) - ours
+
+    assert {zone_of(module) for module in ours} <= {"fluentlite.core", "fluentlite.errors"}
+    assert foreign <= PURE | {"msgpack"}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_opens_nothing(name):
+    """Nor does it by a builtin."""
+    called = {node.id for node in ast.walk(MODULES[name]) if isinstance(node, ast.Name)}
+
+    assert not called & {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+@pytest.mark.parametrize(("zone", "never"), [("fluentlite.worker", "fluentlite.master"), ("fluentlite.master", "fluentlite.worker"), ("fluentlite.config", "fluentlite.worker"), ("fluentlite.config", "fluentlite.master")])  # fmt: skip
+def test_zones_that_never_meet(zone, never):
+    """Worker and master never import each other, and the configuration knows neither."""
+    meeting = {
+        (name, module)
+        for name in MODULES
+        for module in imports_of(name)
+        if zone_of(name) == zone and zone_of(module) == never
+    }
+
+    assert not meeting
+
+
+def test_whoever_imports_is_known():
+    """Every module of ours that is imported exists, so that no arrow points past these tests."""
+    imported = {module for name in MODULES for module in imports_of(name) if module.startswith("fluentlite.")}
+    packages = {name.removesuffix(".__init__") for name in MODULES}
+
+    assert imported <= MODULES.keys() | packages
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_are_small(name):
+    """No module has 300 lines."""
+    assert lines_of(MODULES[name]) < 300
+
+
+def test_waits_do_not_use_the_wall_clock():
+    """Only event times, the names of broken files and the log's own lines look at the wall clock (T44)."""
+    uses = {
+        (name, node.attr)
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in WALL_CLOCK
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("time", "datetime", "date", "dt", "_time")
+        and name.startswith(
+            ("fluentlite.worker", "fluentlite.master", "fluentlite.signals", "fluentlite.agent")
+        )
+    }
+
+    assert {use for use in uses if use[0].startswith("fluentlite.worker")} == {
+        ("fluentlite.worker.checkpoint", "time_ns"),
+        ("fluentlite.worker.logfile", "localtime"),
+        ("fluentlite.worker.main", "time_ns"),
+    }
+
+
+def test_time_is_imported_whole():
+    """``from time import time`` would hide the wall clock from the test above (T44)."""
+    assert not [
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("time", "datetime")
+    ]
+
+
+def test_only_known_packages_are_needed():
+    """What is imported is the standard library, ourselves, and what the metadata names."""
+    top = {module.split(".")[0] for name in MODULES for module in imports_of(name)}
+    named = [line for line in metadata.requires("fluentlite") or [] if "extra ==" not in line]
+    packages = {re.match(r"[\w-]+", line).group().replace("-", "_") for line in named}
+
+    assert top - sys.stdlib_module_names - {"fluentlite"} <= packages
