@@ -102,7 +102,7 @@ class Receiver:
 
     def close(self) -> None:
         """Stop listening and disconnect everybody; what was not acknowledged will be sent again."""
-        for key in list(self._selector.get_map().values()):
+        for key in list((self._selector.get_map() or {}).values()):  # None: closed before
             if isinstance(key.data, _Connection):
                 key.data.socket.close()
         self._listener.close()

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import socket
 import stat
 import sys
 import time
@@ -54,7 +55,9 @@ def run_receive(argv: Sequence[str]) -> int:
             wake=inbox.fileno(),
         )
     except OSError as exc:
-        _say(f"cannot listen on {options.bind}: {exc.strerror}. Choose another address with --bind.")
+        # The resolver's errors have numbers of their own; the others' text repeats the address.
+        reason = exc.strerror if isinstance(exc, socket.gaierror) else os.strerror(exc.errno or 0)
+        _say(f"cannot listen on {options.bind}: {reason}. Choose another address with --bind.")
         return 1
     _say(f"listening on {receiver.address}")
     with receiver:
