@@ -22,18 +22,22 @@ class ServerChoice(Generic[ServerT]):
         self._round: list[ServerT] = []
         self.start_round()
 
-    def start_round(self, *, avoid: ServerT | None = None) -> None:
+    def start_round(self, *, avoid: ServerT | None = None, is_stuck: bool = False) -> None:
         """
         Begin anew with the primaries.
 
         Args:
             avoid: The server that failed just now; it is tried last among its kind.
+            is_stuck: It still accepts connections, but nothing more: it is tried last of all, after
+                the secondaries.
         """
         self._round = [
             server
             for group in (self._primary, self._secondary)
             for server in sorted(self._rng.sample(group, len(group)), key=lambda server: server == avoid)
         ]
+        if is_stuck:
+            self._round.sort(key=lambda server: server == avoid)
 
     def next(self) -> ServerT | None:
         """Return the next server of this round, or None when it has ended."""

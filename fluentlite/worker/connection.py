@@ -46,13 +46,14 @@ class Connection:
         was_established: They could at some time.
         established_at: When that was (monotonic seconds).
         acks: How many have come.
-        has_timed_out: It was closed because an ack was overdue.
+        is_overdue: It was closed because an ack was overdue.
+        is_stuck: It was closed because the server did nothing: no ack came, or it took no bytes.
     """
 
     def __init__(self, server: Server, settings: ForwardSettings, loop: Loop) -> None:
         self.server, self._settings, self._loop = server, settings, loop
         self.error = ""
-        self.is_refused = self.was_established = self.has_timed_out = False
+        self.is_refused = self.was_established = self.is_overdue = self.is_stuck = False
         self.established_at = math.inf
         self.acks = 0
         self._delivered: list[str] = []
@@ -121,12 +122,13 @@ class Connection:
                 f"no handshake within {self._settings.connect_timeout:g} s: {self._session.waiting_for()}"
             )
         elif self._outgoing and now >= self._outgoing[0].started_at + self._settings.send_timeout:
+            self.is_stuck = True
             self._fail(f"it did not take a chunk within {self._settings.send_timeout:g} s")
         else:
             try:
                 self._session.check_deadline(now)
             except RemoteProtocolError as exc:
-                self.has_timed_out = True
+                self.is_overdue = self.is_stuck = True
                 self._fail(str(exc))
 
     def close(self, reason: str = "closed by us") -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import random
 
 from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk, ChunkEncoder
 from fluentlite.core.inflight import SPLIT_AFTER, InFlight
+from fluentlite.core.renewal import Renewal
 from fluentlite.core.retry import Backoff
 from fluentlite.core.servers import ServerChoice
 from fluentlite.worker.connection import Connection
@@ -22,9 +22,6 @@ from fluentlite.worker.loop import Loop
 from fluentlite.worker.report import Condition
 
 log = logging.getLogger(__name__)
-
-KEEPALIVE_JITTER = 30.0
-"""Seconds by which the age of a connection varies, so that agents do not come back together."""
 
 MUTE_AFTER = 3
 """Overdue acks in a row before a server is said not to acknowledge at all."""
@@ -50,7 +47,7 @@ class Sender:
     def __init__(
         self, settings: ForwardSettings, encoder: ChunkEncoder, loop: Loop, rng: random.Random
     ) -> None:
-        self._settings, self._encoder, self._loop, self._rng = settings, encoder, loop, rng
+        self._settings, self._encoder, self._loop = settings, encoder, loop
         self._choice: ServerChoice[Server] = ServerChoice(settings.primary, settings.secondary, rng)
         self._backoff = Backoff(settings.reconnect_wait_max, settings.reconnect_wait_incr_rate, rng)
         self.in_flight = InFlight()
@@ -58,7 +55,7 @@ class Sender:
         self._next_link: Connection | None = None
         self._candidates: list[Server] = []
         self._retry_at = 0.0
-        self._expires_at = self._failback_at = math.inf
+        self._renewal = Renewal(settings.keepalive_timeout, settings.failback_interval, rng)
         self._overdue = 0
         self._is_announced = False
         self._unreachable: dict[Server, Condition] = {}
@@ -96,13 +93,13 @@ class Sender:
     def deadline(self) -> float:
         """When ``advance`` has something to do, in monotonic seconds."""
         links = [link for link in (self._link, self._next_link) if link is not None]
-        if any(link.has_news for link in links):
+        if any(link.has_news for link in links) or (self.is_connected and not self._is_announced):
             return 0.0
         deadlines = [link.deadline for link in links]
         if self._link is None:
             deadlines.append(self._retry_at)
         elif self._next_link is None:
-            deadlines += [self._expires_at, self._failback_at]
+            deadlines.append(self._renewal.deadline)
         return min(deadlines)
 
     def send(self, chunk: Chunk) -> None:
@@ -139,14 +136,10 @@ class Sender:
             self._established(self._link)
         if self._link is None and now >= self._retry_at:
             self._connect(now)
-        elif (
-            self._link is not None
-            and self._next_link is None
-            and now >= min(self._expires_at, self._failback_at)
-        ):
+        elif self._link is not None and self._next_link is None and now >= self._renewal.deadline:
             self._renew(self._choice.primaries())
             if self._next_link is None:
-                self._put_off_renewal(now)
+                self._renewal.put_off(now)
 
     def close(self) -> None:
         """Close all connections; what the kernel has taken is still sent."""
@@ -175,15 +168,9 @@ class Sender:
     def _established(self, link: Connection) -> None:
         self._is_announced = True
         self.connects += 1
-        kind = "primary" if self._choice.is_primary(link.server) else "secondary"
-        log.info("connected to %s %s", kind, link.server)
-        age = self._settings.keepalive_timeout
-        jitter = min(KEEPALIVE_JITTER, age / 2)
-        self._expires_at = link.established_at + age + self._rng.uniform(-jitter, jitter) if age else math.inf
-        is_fallback = kind == "secondary" and self._settings.primary
-        self._failback_at = (
-            link.established_at + self._settings.failback_interval if is_fallback else math.inf
-        )
+        is_primary = self._choice.is_primary(link.server)
+        log.info("connected to %s %s", "primary" if is_primary else "secondary", link.server)
+        self._renewal.established(link.established_at, is_primary=is_primary)
         for chunk in list(self.in_flight.unacknowledged()):
             self._transmit(chunk)
 
@@ -196,18 +183,18 @@ class Sender:
 
     def _link_failed(self, link: Connection, now: float) -> None:
         self._link, self._is_announced = None, False
-        self._expires_at = self._failback_at = math.inf
-        was_healthy = link.acks > 0 or now - link.established_at >= HEALTHY_LIFE
+        is_idle = not self.in_flight and now - link.established_at >= HEALTHY_LIFE
+        is_useless = link.was_established and not link.acks and not is_idle
+        self._renewal.ended(is_useless_primary=is_useless and self._choice.is_primary(link.server))
         self._report_failure(link)
         if link.was_established:
             self._count_failure()
         if self._next_link is not None:  # one was being prepared: it takes over
             self._link, self._next_link = self._next_link, None
-        elif was_healthy:
-            self._choice.start_round(avoid=link.server)
-            self._retry_at = now
-        else:
-            self._retry_at = now  # the next one of this round, if there is one
+        elif link.acks or is_idle:
+            self._choice.start_round(avoid=link.server, is_stuck=link.is_stuck)
+        # Otherwise the next one of this round, if there is one: a connection alone is no sign of health.
+        self._retry_at = now
 
     def _report_failure(self, link: Connection) -> None:
         if not link.was_established or self.in_flight or link.is_refused:
@@ -216,7 +203,7 @@ class Sender:
             )
         else:
             log.info("%s (idle)", link.error)
-        self._overdue = self._overdue + 1 if link.has_timed_out else self._overdue
+        self._overdue += link.is_overdue
         if self._overdue >= MUTE_AFTER:
             self._mute.raise_(
                 f"{link.server}: it takes chunks but has acknowledged none of the last {MUTE_AFTER}; every repetition "
@@ -256,16 +243,11 @@ class Sender:
             log.info("%s; staying with %s", candidate.error, link.server)
             self._try_candidate()
             if self._next_link is None:
-                self._put_off_renewal(now)
+                self._renewal.put_off(now)
         elif candidate.is_established and (not self.in_flight or link.is_closed):
             # All is acknowledged: nothing is sent twice by changing over now.
             link.close()
             self._link, self._next_link, self._is_announced = candidate, None, False
-
-    def _put_off_renewal(self, now: float) -> None:
-        later = now + self._settings.failback_interval
-        self._expires_at = later if self._expires_at <= now else self._expires_at
-        self._failback_at = later if self._failback_at <= now else self._failback_at
 
     def _reachable_again(self, link: Connection) -> None:
         """Lines are delivered: whatever is wrong with other servers hurts nobody now."""
@@ -282,6 +264,8 @@ class Sender:
         if not acked:
             return
         self.in_flight.acknowledge(acked)
+        if self._choice.is_primary(link.server):
+            self._renewal.primary_works()
         self._backoff.reset()
         self._overdue = 0
         self._mute.clear(f"{link.server}: it acknowledges again")
