@@ -1,0 +1,20 @@
+"""Fixtures of the wire tests."""
+
+from __future__ import annotations
+
+import pytest
+from fluentserver import FluentServer
+
+
+@pytest.fixture
+def start_fluent_server():
+    """Start FluentServer of @fluent-org/logger, with its ``security`` if given; stopped after the test."""
+    servers = []
+
+    def start(security=None):
+        servers.append(FluentServer(security))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
