@@ -118,19 +118,20 @@ class Receiver:
         while True:
             try:
                 sock, address = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                self._out_of_descriptors = False  # nobody waits any more
                 return None
+            except ConnectionAbortedError:
+                continue
             except OSError as exc:
                 return self._stop_accepting(exc)
-            self._out_of_descriptors = False
             self._open(sock, str(Server(*address[:2])))
 
     def _open(self, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)
         with contextlib.suppress(OSError):  # it may be gone already
-            sock.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-            )  # an ack must not wait for the next one
+            # An ack must not wait until the one before it was received.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         nonce, auth = (os.urandom(NONCE_SIZE), os.urandom(NONCE_SIZE)) if self._security else (b"", b"")
         session = ServerSession(self._reading, self._security, nonce=nonce, auth=auth)
         connection = _Connection(sock, peer, session)
