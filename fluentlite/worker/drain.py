@@ -24,10 +24,12 @@ class Readable(Protocol):
     Attributes:
         is_ended: There is nothing left but the partial line, for ``flush``.
         packed: Offset up to which its lines are in chunks.
+        carried: A step that did not fit into the last chunk.
     """
 
     is_ended: bool
     packed: int
+    carried: Step | None
     splitter: LineSplitter
 
     @property
@@ -89,7 +91,6 @@ class Drain(Generic[ReadableT]):
         self._source, self._packer, self._encoder = source, packer, encoder
         self._limit, self._step_size = settings.tail.read_buffer_size, step_size(settings)
         self._drain_log_tag = settings.drain_log_tag
-        self._carried: dict[int, Step] = {}  # generation -> a step that did not fit into its last chunk
 
     def next_chunk(self, now: float, time_ns: int) -> Chunk | None:
         """
@@ -130,11 +131,11 @@ class Drain(Generic[ReadableT]):
         steps: list[Step] = []
         size = 0
         while size < self._limit:
-            step = self._carried.pop(generation.position.generation, None) or self._next_step(generation, now)
+            step, generation.carried = generation.carried or self._next_step(generation, now), None
             if step is None:
                 return steps
             if steps and size + len(step.entries) > self._limit:
-                self._carried[generation.position.generation] = step
+                generation.carried = step
                 break
             steps.append(step)
             size += len(step.entries)

@@ -39,9 +39,8 @@ class Finished:
             if sibling.facts.identity not in followed and sibling.facts.identity not in self._points:
                 self.add(self._point_at_end(sibling))
 
-    def keep(self, rotated: Iterable[Sibling]) -> None:
-        """Forget the files that are not among *rotated* any more, so that this never grows."""
-        present = {sibling.facts.identity for sibling in rotated}
+    def keep(self, present: Collection[Identity]) -> None:
+        """Forget the files that are not *present* any more, so that this never grows."""
         self._points = {identity: point for identity, point in self._points.items() if identity in present}
 
     def last(self) -> tuple[Point, ...]:

@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 
-from fluentlite.core.forward import Position
+from fluentlite.core.forward import Position, Step
 from fluentlite.core.lines import MARKER_SIZE, LineSplitter, LongLines
 from fluentlite.core.position import Marker, Point
 from fluentlite.core.rotation import FileFacts, Identity
@@ -73,6 +73,7 @@ class Generation:
         packed: Offset up to which its lines are in chunks.
         is_started: Whether it has been decided where to read from.
         is_ended: Nothing can be read from it any more, but its partial line has not been returned.
+        carried: Lines that did not fit into the last chunk.
         quiet_since: When its end was reached (monotonic seconds), None while there is more to read.
         short_since: When it first seemed to have become shorter (monotonic seconds), None if it does not.
         head: Its first bytes, noted while none of them has been read.
@@ -92,6 +93,7 @@ class Generation:
         self.head = b""
         self.short_since: float | None = None
         self.is_ended = False
+        self.carried: Step | None = None
         self._limits = limits
         self._nul_scanned = 0
         self.start(0)
@@ -126,6 +128,11 @@ class Generation:
         return self.fd < 0
 
     @property
+    def has_rest(self) -> bool:
+        """Whether something is left that needs no reading: lines for the next chunk, the partial line."""
+        return self.is_ended or self.carried is not None
+
+    @property
     def unread(self) -> int:
         """Bytes that have not been read, by its last known size."""
         return max(0, self.seen.size - self.splitter.read_offset)
@@ -145,6 +152,10 @@ class Generation:
         """Look at the open file, and remember what was seen."""
         self.seen = facts_of(os.fstat(self.fd))
         return self.seen
+
+    def quiet_for(self, now: float) -> float:
+        """Return the seconds since its end was reached; negative while it was not."""
+        return -1.0 if self.quiet_since is None else now - self.quiet_since
 
     def links(self) -> int:
         """Return how many names the open file has; 0 means that it was deleted."""

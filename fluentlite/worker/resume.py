@@ -25,12 +25,10 @@ class Resume:
     Find again the files that a checkpoint speaks of.
 
     Attributes:
-        since_ns: Last write to the newest of them; generations that nobody saw are not older.
         epochs: Files that were cut short meanwhile, and the epoch they are in now.
     """
 
     def __init__(self, directory: LogDirectory, new_generation: NewGeneration) -> None:
-        self.since_ns = 0
         self.epochs: dict[Identity, int] = {}
         self._directory, self._new = directory, new_generation
 
@@ -46,7 +44,6 @@ class Resume:
             else:
                 generation.start(point.offset)
                 generations.append(generation)
-            self.since_ns = generation.seen.mtime_ns if generation else point.mtime_ns
         return generations
 
     def _same_file(self, point: Point) -> Generation | None:

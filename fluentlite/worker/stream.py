@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Iterable, Iterator
 
 from fluentlite.config.model import TailSettings
-from fluentlite.core.forward import Position
+from fluentlite.core.forward import Position, Step
 from fluentlite.core.lines import LineSplitter
 from fluentlite.worker.loop import Loop
 
@@ -31,6 +31,7 @@ class Stream:
         self.deadline = math.inf
         self.is_ended = self.has_ended = False
         self.packed = self.revision = 0
+        self.carried: Step | None = None
         self.splitter = LineSplitter(
             max_line_size=settings.max_line_size, long_lines=settings.long_lines, max_lines=max_lines
         )
@@ -52,7 +53,7 @@ class Stream:
         return Position(0, self.splitter.end_offset, self.splitter.window)
 
     def sources(self, _now: float) -> Iterator[Stream]:
-        if not self.has_ended or self.is_ended:
+        if not self.has_ended or self.is_ended or self.carried is not None:
             yield self
 
     def read(self, _stream: Stream, size: int, _now: float) -> list[bytes]:

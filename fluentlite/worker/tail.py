@@ -16,17 +16,11 @@ from collections.abc import Iterator
 from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Position
 from fluentlite.core.position import State
-from fluentlite.core.rotation import FileFacts, Identity, missed_generations
+from fluentlite.core.rotation import Identity, Sibling, missed_generations
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.finished import Finished
-from fluentlite.worker.generation import (
-    RECHECK_INTERVAL,
-    Generation,
-    TruncatedError,
-    facts_of,
-    open_log,
-)
+from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, TruncatedError, facts_of, open_log
 from fluentlite.worker.resume import Resume, is_copy_of, is_replaced_by, line_start
 from fluentlite.worker.troubles import Troubles
 
@@ -56,6 +50,7 @@ class Tail:
         self._directory = LogDirectory(self.path)
         self._finished = Finished(self._directory, checkpoint.state.finished)
         self._is_started = checkpoint.state.is_started or checkpoint.is_broken
+        self._since_ns = checkpoint.written_ns if checkpoint.state.is_started else 0
         self._numbers = 0
         self._epochs: dict[Identity, int] = {}
 
@@ -80,7 +75,8 @@ class Tail:
             resume = Resume(self._directory, self._new_generation)
             self.generations = resume.run(state.points)
             self._epochs = resume.epochs
-            self._adopt_missed(resume.since_ns or self._checkpoint.written_ns)
+            if state.points:
+                self._since_ns = state.points[-1].mtime_ns
         self.look(now)
 
     def look(self, now: float) -> None:
@@ -89,6 +85,8 @@ class Tail:
             if not generation.is_closed:
                 self._look_at(generation, now)
         self._look_at_path()
+        if self.newest is not None:
+            self._since_ns = self.newest.seen.mtime_ns
         self.save()
 
     def sources(self, now: float) -> Iterator[Generation]:
@@ -100,13 +98,16 @@ class Tail:
         for index, generation in enumerate(list(self.generations)):
             if not generation.is_started:
                 self._begin(generation, self.generations[index - 1] if index else None)
-            if self._is_over(generation, now):
+            if generation.has_rest or not generation.is_closed:
+                yield generation
+            if self._is_over(generation, now):  # by now the caller has read it to its end
                 generation.end()
-            if generation.is_ended or not generation.is_closed:
                 yield generation
 
     def read(self, generation: Generation, size: int, now: float) -> list[bytes]:
         """Read from *generation* as ``Generation.read`` does; what goes wrong is dealt with here."""
+        if generation.is_closed:
+            return []
         try:
             lines = generation.read(size, now)
         except TruncatedError:
@@ -127,11 +128,8 @@ class Tail:
     def save(self) -> None:
         """Let go of generations that are wholly delivered, and write the checkpoint if it has changed."""
         for generation in list(self.generations):
-            if (
-                generation.is_closed
-                and not generation.is_ended
-                and generation.delivered.offset >= generation.packed
-            ):
+            is_read = generation.is_closed and not generation.has_rest
+            if is_read and generation.delivered.offset >= generation.packed:
                 self.generations.remove(generation)
                 self._finished.add(generation.point())
         points = tuple(generation.point() for generation in self.generations)
@@ -154,24 +152,40 @@ class Tail:
     def _look_at_path(self) -> None:
         try:
             identity = facts_of(os.stat(self.path)).identity
-            newest = self.newest
-            if newest is not None and newest.identity == identity and not newest.is_closed:
+            if self._is_followed(identity):
                 self.troubles.opened()
                 return
+            if self._is_started and not self._adopt_missed(self._since_ns, identity):
+                return  # first the older ones: at the next look they are still to be had, and in order
             fd = open_log(self.path)
         except OSError as exc:
+            self._left_path()
             if self.troubles.not_opened(exc) and not self._is_started:
                 self._is_started = True  # what comes later is read from its beginning
                 self._finished.add_siblings(())
             return
         self.troubles.opened()
-        facts = facts_of(os.fstat(fd))
-        if any(g.identity == facts.identity and not g.is_closed for g in self.generations):
-            os.close(fd)  # renamed to and fro: it is followed already
+        if facts_of(os.fstat(fd)).identity != identity:
+            os.close(fd)  # the path has changed in between
             return
-        if self.generations:
-            self._adopt_missed(self.generations[-1].seen.mtime_ns, at_path=facts)
+        self._left_path()
         self._append(fd)
+
+    def _is_followed(self, identity: Identity) -> bool:
+        """Tell whether the file at the path is followed; it is the newest one then, even if it had left the path."""
+        at_path = next((g for g in self.generations if g.identity == identity and not g.is_closed), None)
+        if at_path is None:
+            return False
+        if at_path is not self.newest:  # a rotation was undone
+            self.generations.remove(at_path)
+            self.generations.append(at_path)
+            self.revision += 1
+        return True
+
+    def _left_path(self) -> None:
+        """The newest generation is not at the path any more: from now on its quiet seconds count."""
+        if self.newest is not None and not self.troubles.is_waiting:
+            self.newest.quiet_since = None
 
     def _append(self, fd: int) -> None:
         """The file behind *fd* is the newest generation; where it begins is decided once those before are read."""
@@ -213,13 +227,9 @@ class Tail:
 
     def _is_over(self, generation: Generation, now: float) -> bool:
         """Tell whether *generation* has left the path, was read to its end and has been quiet since."""
-        if generation.is_closed or generation.quiet_since is None:
+        if generation.is_closed or generation.quiet_for(now) < self._settings.rotate_wait:
             return False
-        if now - generation.quiet_since < self._settings.rotate_wait:
-            return False
-        return generation is not self.generations[-1] or (
-            self.troubles.is_waiting and generation.links() == 0
-        )
+        return generation is not self.newest or (self.troubles.is_waiting and generation.links() == 0)
 
     def _look_at(self, generation: Generation, now: float) -> None:
         try:
@@ -249,7 +259,7 @@ class Tail:
                 "%s: it was cut short; what had not been read is looked for in %s", generation.name, copy[1]
             )
             generation.replace_file(*copy)
-            self._adopt_missed(generation.seen.mtime_ns, at_path=successor.seen)
+            self._adopt_missed(generation.seen.mtime_ns, successor.identity)
         self.generations += [successor, *later]
         self.revision += 1
         self._finished.add_siblings(self._followed())
@@ -263,32 +273,27 @@ class Tail:
         else:
             log.info("%s (inode %d): cut short; reading it from its beginning", name, inode)
 
-    def _adopt_missed(self, since_ns: int, at_path: FileFacts | None = None) -> None:
-        """Append the generations that came and went unseen, as far as there are descriptors for them."""
+    def _adopt_missed(self, since_ns: int, at_path: Identity) -> bool:
+        """Append the generations that came and went unseen; False if there are no descriptors for them now."""
+        known = self._followed() | {at_path}
         try:
             rotated = self._directory.rotated()
+            for sibling in missed_generations(
+                rotated, known=known, finished=self._finished.sizes(), since_ns=since_ns
+            ):
+                self._adopt(sibling)
         except OSError as exc:
             self.troubles.out_of_descriptors(exc)
-            return
-        known = self._followed() | ({at_path.identity} if at_path else self._identity_at_path())
-        for sibling in missed_generations(
-            rotated, known=known, finished=self._finished.sizes(), since_ns=since_ns
-        ):
-            try:
-                fd = self._directory.open_sibling(sibling)
-            except OSError as exc:
-                self.troubles.out_of_descriptors(exc)
-                return
-            if fd is not None:
-                generation = self._new_generation(fd, sibling.name)
-                generation.start(self._finished.offset_in(generation))
-                self.generations.append(generation)
-                log.info("%s: reading %s, which was there unseen", self.path, sibling.name)
+            return False
         self.troubles.descriptors_left()
-        self._finished.keep(rotated)
+        self._finished.keep({sibling.facts.identity for sibling in rotated} | known)
+        return True
 
-    def _identity_at_path(self) -> set[Identity]:
-        try:
-            return {facts_of(os.stat(self.path)).identity}
-        except OSError:
-            return set()
+    def _adopt(self, sibling: Sibling) -> None:
+        fd = self._directory.open_sibling(sibling)
+        if fd is not None:
+            self._left_path()
+            generation = self._new_generation(fd, sibling.name)
+            generation.start(self._finished.offset_in(generation))
+            self.generations.append(generation)
+            log.info("%s: reading %s, which was there unseen", self.path, sibling.name)

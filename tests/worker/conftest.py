@@ -1,0 +1,61 @@
+"""A log and somebody who follows it."""
+
+import logging
+
+import pytest
+from following import Follower, Log, open_descriptors
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """The directory of the log, alone in it."""
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def log(directory):
+    return Log(directory / "app.log")
+
+
+@pytest.fixture
+def make_follower(log, tmp_path):
+    """Make followers, not started, with their settings; what they open is closed, and nothing is left open."""
+    before, made = open_descriptors(), []
+
+    def make(path=None, **settings):
+        made.append(Follower(path or log.path, tmp_path / "state", **settings))
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.close()
+    assert open_descriptors() == before, "a descriptor was left open"
+
+
+@pytest.fixture
+def follower(make_follower):
+    """Reads from the head of the log; not started."""
+    return make_follower()
+
+
+@pytest.fixture
+def said(caplog):
+    """What the agent said so far at a level or above, as a list of texts."""
+    caplog.set_level(logging.DEBUG)
+
+    def said(level="WARNING"):
+        said.was_asked = True
+        records = caplog.get_records("call")  # also while the test is being taken down
+        return [r.getMessage() for r in records if r.levelno >= logging.getLevelName(level)]
+
+    said.was_asked = False
+    return said
+
+
+@pytest.fixture(autouse=True)
+def nothing_unexpected(said):
+    """A test that does not ask what was said expects no warning and no error."""
+    yield
+    assert said.was_asked or said() == []
