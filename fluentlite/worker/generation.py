@@ -20,7 +20,6 @@ NUL_RUN = 65536
 NUL_SCAN = 64 << 20
 """Most bytes that one call looks through for the end of a run of NUL bytes."""
 
-
 RECHECK_INTERVAL = 0.1
 """Seconds until a file that seems shorter is believed to be: network file systems show stale sizes for a moment."""
 
@@ -84,16 +83,13 @@ class Generation:
         self, number: int, fd: int, name: str, epoch: int, limits: tuple[int, LongLines, int]
     ) -> None:
         self.number, self.fd, self.name, self.epoch = number, fd, name, epoch
-        self.identity = facts_of(os.fstat(fd)).identity
+        self.identity, self.first_size = self.facts().identity, self.seen.size
         self.packed = 0
-        self.is_started = False
-        self.quiet_since: float | None = None
-        self.seen = self.facts()
-        self.first_size = self.seen.size
-        self.head = b""
-        self.short_since: float | None = None
         self.is_ended = False
         self.carried: Step | None = None
+        self.head = b""
+        self.quiet_since: float | None = None
+        self.short_since: float | None = None
         self._limits = limits
         self._nul_scanned = 0
         self.start(0)
@@ -111,6 +107,7 @@ class Generation:
         )
         self.delivered = Position(self.number, offset, self.splitter.window)
         self.is_started = True
+        self._note_head()
 
     @property
     def source(self) -> str:
@@ -188,7 +185,8 @@ class Generation:
         # After the read, not before: what was read belongs to the content that this check sees.
         lines: list[bytes] = []
         if self.is_same_content(now) and data:
-            lines = self._read_nuls(data) if data[0] == 0 else self.splitter.feed(data)
+            # NULs at the end are left for the next read, which begins with them and sees how many they are.
+            lines = self._read_nuls(data) if data[0] == 0 else self.splitter.feed(data.rstrip(b"\0"))
         if self.splitter.read_offset != before:
             self.quiet_since = None
         elif self.quiet_since is None:
@@ -223,8 +221,7 @@ class Generation:
         """Note size and first bytes, and see whether the content is still the same."""
         if self.is_same_content(now):
             self.facts()
-            if not self.splitter.read_offset and len(self.head) < MARKER_SIZE:
-                self.head = os.pread(self.fd, MARKER_SIZE, 0)
+            self._note_head()
 
     def flush(self) -> list[bytes]:
         """Return the partial line as the last one, if there is one."""
@@ -253,6 +250,10 @@ class Generation:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def _note_head(self) -> None:
+        if not self.splitter.read_offset and len(self.head) < MARKER_SIZE:
+            self.head = os.pread(self.fd, MARKER_SIZE, 0)
 
     def _read_nuls(self, data: bytes) -> list[bytes]:
         """

@@ -241,37 +241,32 @@ class Tail:
 
     def _cut_short(self, generation: Generation) -> None:
         """
-        The file was truncated and perhaps written anew (copytruncate). Its new content is a generation of
-        its own. What had not been read may be in a copy: the old one goes on there.
+        The file was truncated and perhaps written anew. At the path that is copytruncate: the new content is
+        a generation of its own, and what had not been read may be in a copy, where the old one goes on.
+        Elsewhere the file is such a copy that the next one was written over; whose content that is, is found
+        out when the file at the path is cut short.
         """
-        followed = self._followed()
+        is_newest = generation is self.newest
+        fd = generation.hand_over()
+        self.revision += 1
+        if not is_newest:
+            os.close(fd)
+            self.troubles.cut_short(generation)
+            return
+        successor = self._new_generation(fd, generation.name, generation.epoch + 1)
+        successor.start(0)
+        followed = self._followed() | {successor.identity}
         copy = self._directory.open_copy(
             lambda fd, sibling: sibling.facts.identity not in followed and is_copy_of(generation, fd, sibling)
         )
-        successor = self._new_generation(generation.hand_over(), generation.name, generation.epoch + 1)
-        successor.start(0)
-        later = self.generations[self.generations.index(generation) + 1 :]
-        del self.generations[len(self.generations) - len(later) :]
         if copy is None:
-            self._report_cut(generation)
+            self.troubles.cut_short(generation)
         else:
-            log.info(
-                "%s: it was cut short; what had not been read is looked for in %s", generation.name, copy[1]
-            )
+            log.info("%s: cut short; what had not been read is looked for in %s", generation.name, copy[1])
             generation.replace_file(*copy)
             self._adopt_missed(generation.seen.mtime_ns, successor.identity)
-        self.generations += [successor, *later]
-        self.revision += 1
+        self.generations.append(successor)
         self._finished.add_siblings(self._followed())
-
-    def _report_cut(self, generation: Generation) -> None:
-        name, inode, unread = generation.name, generation.identity.inode, generation.unread
-        if unread:
-            log.error(
-                "%s (inode %d): cut short; %d bytes had not been read and are in no copy", name, inode, unread
-            )
-        else:
-            log.info("%s (inode %d): cut short; reading it from its beginning", name, inode)
 
     def _adopt_missed(self, since_ns: int, at_path: Identity) -> bool:
         """Append the generations that came and went unseen; False if there are no descriptors for them now."""

@@ -66,6 +66,16 @@ class Troubles:
         if self._reading.message:  # called for every read
             self._reading.clear(f"{self._path}: it can be read again")
 
+    def cut_short(self, generation: Generation) -> None:
+        """A file has lost its content, and there is no copy of it."""
+        name, inode, unread = generation.name, generation.identity.inode, generation.unread
+        if unread:
+            log.error(
+                "%s (inode %d): cut short; %d bytes had not been read and are in no copy", name, inode, unread
+            )
+        else:
+            log.info("%s (inode %d): cut short; all of it had been read", name, inode)
+
     def out_of_descriptors(self, exc: OSError) -> None:
         """A rotated generation cannot be opened now."""
         self._descriptors.raise_(
