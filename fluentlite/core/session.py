@@ -63,6 +63,7 @@ class ForwardSession:
         self._ack_timeout, self._credentials = ack_timeout, credentials
         self._reader: _Reader = _JsonReader() if as_json else _MsgpackReader()
         self._nonce, self._output = b"", b""
+        self._acked: list[str] = []
 
     def expect_ack(self, chunk_id: str) -> None:
         """A chunk is about to be sent; its ack may come from now on."""
@@ -75,19 +76,29 @@ class ForwardSession:
         if chunk_id in self.unacked:
             self.unacked[chunk_id] = now + self._ack_timeout
 
-    def receive_data(self, data: bytes) -> list[str]:
-        """Return the ids acked by *data*, often none. ``b""`` means end of file."""
+    def receive_data(self, data: bytes) -> None:
+        """
+        Take what the server sent; ``b""`` means end of file.
+
+        What it acknowledged is in ``take_acked``, also when this raises: an ack counts whatever comes behind it.
+        """
         if not data:
             raise self._ended()
         try:
             self._reader.feed(data)
-            return [ident for response in self._reader if (ident := self._response(response)) is not None]
+            for response in self._reader:
+                self._response(response)
         except RemoteProtocolError:
             raise
         except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as exc:
             raise self._broken(
                 f"it sent something that is no Forward response ({exc or type(exc).__name__})"
             ) from exc
+
+    def take_acked(self) -> list[str]:
+        """Return the ids acknowledged since the last call, in the order in which their acks came, often none."""
+        acked, self._acked = self._acked, []
+        return acked
 
     def take_output(self) -> bytes:
         """Return what the handshake wants sent now, often nothing."""
@@ -113,22 +124,22 @@ class ForwardSession:
             )
         return "it did not answer our PING"
 
-    def _response(self, response: object) -> str | None:
+    def _response(self, response: object) -> None:
         if self.state is State.OPEN:
-            return self._ack(response)
-        if self.state is State.WAIT_HELO:
+            self._ack(response)
+        elif self.state is State.WAIT_HELO:
             self._helo(response)
         elif self.state is State.WAIT_PONG:
             self._pong(response)
-        return None
 
-    def _ack(self, response: object) -> str:
+    def _ack(self, response: object) -> None:
         ident = response.get("ack", response.get(b"ack")) if isinstance(response, dict) else None
         if isinstance(ident, bytes):
             ident = ident.decode("ascii", "backslashreplace")
         if isinstance(ident, str) and ident in self.unacked:
             del self.unacked[ident]
-            return ident
+            self._acked.append(ident)
+            return
         if isinstance(response, list) and response[:1] == [b"HELO"]:
             raise self._broken(
                 "it asks for a shared key (HELO), but none is configured; add [forward.security] with its shared_key",

@@ -20,6 +20,9 @@ from fluentlite.worker.loop import READ, WRITE, Loop
 
 RECEIVE_SIZE = 65536
 
+MOST_BUFFERS = 1024
+"""What one sendmsg takes on Linux (IOV_MAX). A chunk read behind a busy writer can have more, small ones."""
+
 
 class _Outgoing:
     """Buffers that are being written; *chunk_id* is empty for what needs no ack."""
@@ -188,19 +191,17 @@ class Connection:
         if session is None or self.is_closed:
             return
         try:
-            data = self._open_socket().recv(RECEIVE_SIZE)
-            acked = session.receive_data(data)
+            session.receive_data(self._open_socket().recv(RECEIVE_SIZE))
         except BlockingIOError:
             return
-        except AuthenticationError as exc:
-            self.is_refused = True
-            self._fail(str(exc))
-            return
         except (OSError, RemoteProtocolError) as exc:
+            self.is_refused = isinstance(exc, AuthenticationError)
             self._fail(_reason(exc))
-            return
+        acked = session.take_acked()  # also what came before a failure
         self._delivered += acked
         self.acks += len(acked)
+        if self.is_closed:
+            return
         self._note_state()
         output = session.take_output()
         if output:
@@ -213,7 +214,7 @@ class Connection:
             while self._outgoing and not self.is_closed:
                 head = self._outgoing[0]
                 head.started_at = min(head.started_at, time.monotonic())
-                _drop_sent(head.buffers, self._open_socket().sendmsg(head.buffers))
+                _drop_sent(head.buffers, self._open_socket().sendmsg(head.buffers[:MOST_BUFFERS]))
                 if not head.buffers:
                     self._written(self._outgoing.popleft())
         except BlockingIOError:

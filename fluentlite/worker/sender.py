@@ -175,7 +175,7 @@ class Sender:
             self._transmit(chunk)
 
     def _transmit(self, chunk: Chunk) -> None:
-        if self._link is None:
+        if self._link is None or self._link.is_closed:  # it ended under a chunk before this one
             return
         if self.in_flight.note_sent(chunk):
             log.info("sending chunk %s again (%d lines)", chunk.id, chunk.count)
