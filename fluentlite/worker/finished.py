@@ -25,10 +25,10 @@ class Finished:
         self._directory = directory
         self._points = {point.identity: point for point in points}
 
-    def add(self, point: Point) -> None:
-        """A generation was delivered whole, up to *point*."""
-        self._points.pop(point.identity, None)
-        self._points[point.identity] = point
+    def add(self, generation: Generation) -> None:
+        """A generation was delivered whole. Nobody will meet it again if it was deleted, only its inode."""
+        if not generation.was_deleted:
+            self._add(generation.point())
 
     def add_siblings(self, followed: Collection[Identity]) -> None:
         """Whatever lies beside the log now, and is not *followed*, is not to be read."""
@@ -37,7 +37,7 @@ class Finished:
             rotated = self._directory.rotated()
         for sibling in rotated:
             if sibling.facts.identity not in followed and sibling.facts.identity not in self._points:
-                self.add(self._point_at_end(sibling))
+                self._add(self._point_at_end(sibling))
 
     def keep(self, present: Collection[Identity]) -> None:
         """Forget the files that are not *present* any more, so that this never grows."""
@@ -57,6 +57,10 @@ class Finished:
         if point is not None and point.marker.size and generation.has_marker(point.offset, point.marker):
             return point.offset
         return 0
+
+    def _add(self, point: Point) -> None:
+        self._points.pop(point.identity, None)
+        self._points[point.identity] = point
 
     def _point_at_end(self, sibling: Sibling) -> Point:
         facts, marker = sibling.facts, Marker.of(b"")

@@ -72,6 +72,7 @@ class Generation:
         packed: Offset up to which its lines are in chunks.
         is_started: Whether it has been decided where to read from.
         is_ended: Nothing can be read from it any more, but its partial line has not been returned.
+        was_deleted: It had no name any more when it was closed: its inode may be another file's by now.
         carried: Lines that did not fit into the last chunk.
         quiet_since: When its end was reached (monotonic seconds), None while there is more to read.
         short_since: When it first seemed to have become shorter (monotonic seconds), None if it does not.
@@ -85,7 +86,7 @@ class Generation:
         self.number, self.fd, self.name, self.epoch = number, fd, name, epoch
         self.identity, self.first_size = self.facts().identity, self.seen.size
         self.packed = 0
-        self.is_ended = False
+        self.is_ended = self.was_deleted = False
         self.carried: Step | None = None
         self.head = b""
         self.quiet_since: float | None = None
@@ -248,6 +249,7 @@ class Generation:
     def close(self) -> None:
         """Close the file, if it is open."""
         if self.fd >= 0:
+            self.was_deleted = self.links() == 0
             os.close(self.fd)
             self.fd = -1
 

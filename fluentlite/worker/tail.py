@@ -131,7 +131,7 @@ class Tail:
             is_read = generation.is_closed and not generation.has_rest
             if is_read and generation.delivered.offset >= generation.packed:
                 self.generations.remove(generation)
-                self._finished.add(generation.point())
+                self._finished.add(generation)
         points = tuple(generation.point() for generation in self.generations)
         state = State(self.path, self._is_started, points, self._finished.last())
         if state != self._checkpoint.state:
