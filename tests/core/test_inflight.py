@@ -1,0 +1,183 @@
+"""The chunks on their way: acknowledged in any order, delivered in theirs, cut when they are refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fluentlite.core.forward import ChunkEncoder, Position, Step
+from fluentlite.core.inflight import SPLIT_AFTER, InFlight
+
+ENCODER = ChunkEncoder("app", require_ack=True)
+
+
+def chunk(start, steps=4):
+    """A chunk of one-byte steps that begins at the offset *start*."""
+    return ENCODER.encode("file", [step(start + n) for n in range(steps)])
+
+
+def step(offset):
+    return Step(b"e%d" % offset, 1, 1, Position(1, offset + 1, b"%d" % offset))
+
+
+def offsets(chunks):
+    """The offsets of the bytes in *chunks*."""
+    return [step.end.offset - 1 for chunk in chunks for step in chunk.steps]
+
+
+def filled(*chunks):
+    flying = InFlight()
+    for one in chunks:
+        flying.add(one)
+        flying.note_sent(one)
+    return flying
+
+
+def fail(flying, times=1):
+    """The chunk that was cut, of as many failures in a row."""
+    return [flying.fail(ENCODER) for _ in range(times)][-1]
+
+
+A, B, C = chunk(0), chunk(4), chunk(8)
+
+
+@pytest.mark.parametrize(
+    ("acks", "delivered"),
+    [
+        pytest.param([A], [A], id="oldest"),
+        pytest.param([B], [], id="newer-waits"),
+        pytest.param([C, B], [], id="two-newer-wait"),
+        pytest.param([B, A], [A, B], id="gap-closed"),
+        pytest.param([C, A], [A], id="gap-left"),
+        pytest.param([C, B, A], [A, B, C], id="backwards"),
+        pytest.param([A, B, C], [A, B, C], id="in-order"),
+    ],
+)
+def test_delivered_in_order(acks, delivered):
+    """A chunk is delivered when it and all before it are acknowledged, be it in one call or in many."""
+    one_by_one, at_once = filled(A, B, C), filled(A, B, C)
+    for one in acks:
+        one_by_one.acknowledge([one.id])
+    at_once.acknowledge(one.id for one in acks)
+
+    for flying in one_by_one, at_once:
+        assert flying.take_delivered() == delivered
+        assert flying.take_delivered() == []
+        assert len(flying) == 3 - len(delivered)
+        assert list(flying.unacknowledged()) == [one for one in (A, B, C) if one not in acks]
+
+
+def test_what_is_sent_again_is_counted():
+    """A chunk sent a second time is a repetition, for every time; its first time is not."""
+    flying = InFlight()
+    flying.add(A)
+    assert [flying.note_sent(A) for _ in range(3)] == [False, True, True]
+    assert flying.resent == 2
+
+
+def test_lines_in_flight():
+    """Lines are counted until they are delivered."""
+    flying = filled(A, B)
+    assert flying.lines == 8
+    flying.acknowledge([A.id])
+    assert flying.lines == 4
+
+
+def test_cut_after_three_failures_in_a_row():
+    """The third failure of the same oldest chunk cuts it between its steps; nothing else changes (S28)."""
+    flying = filled(A, B)
+    assert (fail(flying), fail(flying)) == (None, None)
+    assert fail(flying) is A
+
+    first, second, last = flying.unacknowledged()
+    assert (offsets([first]), offsets([second]), last) == ([0, 1], [2, 3], B)
+    assert len({A.id, first.id, second.id}) == 3
+    assert [flying.note_sent(one) for one in (first, second, last)] == [False, False, True]
+
+
+def test_parts_are_cut_again():
+    """A part that is still too large is cut again after three failures of its own, down to one step (S28)."""
+    flying = filled(A)
+    fail(flying, SPLIT_AFTER)
+    fail(flying, SPLIT_AFTER)
+    assert [offsets([one]) for one in flying.unacknowledged()] == [[0], [1], [2, 3]]
+
+    assert fail(flying, 20) is None
+    assert [offsets([one]) for one in flying.unacknowledged()] == [[0], [1], [2, 3]]
+
+
+def test_an_ack_of_the_oldest_begins_the_count_anew():
+    """Failures count for one chunk; another oldest chunk has its own three."""
+    flying = filled(A, B)
+    fail(flying, 2)
+    flying.acknowledge([A.id])
+    assert fail(flying, 2) is None
+    assert fail(flying) is B
+
+
+def test_an_ack_of_a_newer_chunk_does_not():
+    """While the oldest chunk fails, acks of newer ones do not help it."""
+    flying = filled(A, B)
+    fail(flying, 2)
+    flying.acknowledge([B.id])
+
+    assert fail(flying) is A
+    assert offsets(flying.unacknowledged()) == [0, 1, 2, 3]
+    flying.acknowledge(one.id for one in list(flying.unacknowledged()))
+    assert offsets(flying.take_delivered()) == list(range(8))
+
+
+def test_a_failure_without_chunks_is_none():
+    """A connection that ends idle fails no chunk."""
+    assert fail(InFlight(), 5) is None
+
+
+class InFlightModel(RuleBasedStateMachine):
+    """Acks, failures and new chunks in any order: every byte is delivered once, and in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.flying = InFlight()
+        self.added = 0
+        self.acked: set[int] = set()
+        self.delivered: list[int] = []
+
+    @rule(steps=st.integers(1, 9))
+    def add(self, steps):
+        made = chunk(self.added, steps)
+        self.added += steps
+        self.flying.add(made)
+        self.flying.note_sent(made)
+
+    @precondition(lambda self: any(self.flying.unacknowledged()))
+    @rule(data=st.data())
+    def acknowledge(self, data):
+        waiting = list(self.flying.unacknowledged())
+        chosen = data.draw(st.lists(st.sampled_from(waiting), unique_by=lambda one: one.id))
+        self.acked.update(offsets(chosen))
+        self.flying.acknowledge([one.id for one in chosen])
+
+    @rule()
+    def connection_ends(self):
+        fail(self.flying)
+        for one in list(self.flying.unacknowledged()):
+            self.flying.note_sent(one)
+
+    @rule()
+    def take(self):
+        self.delivered += offsets(self.flying.take_delivered())
+
+    @invariant()
+    def what_is_delivered_is_all_up_to_some_byte(self):
+        assert self.delivered == list(range(len(self.delivered)))
+        assert self.acked.issuperset(self.delivered)
+
+    @invariant()
+    def what_is_unacknowledged_is_all_the_rest(self):
+        waiting = offsets(self.flying.unacknowledged())
+        assert waiting == [offset for offset in range(self.added) if offset not in self.acked]
+        assert (len(self.flying) == 0) == (not waiting)
+
+
+TestInFlightModel = InFlightModel.TestCase
