@@ -19,8 +19,9 @@ from fluentlite.core.position import State
 from fluentlite.core.rotation import Identity, Sibling, missed_generations
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
+from fluentlite.worker.files import facts_of, open_log
 from fluentlite.worker.finished import Finished
-from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, TruncatedError, facts_of, open_log
+from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, TruncatedError
 from fluentlite.worker.resume import Resume, is_copy_of, is_replaced_by, line_start
 from fluentlite.worker.troubles import Troubles
 
@@ -144,8 +145,7 @@ class Tail:
 
     def next_look(self, now: float) -> float:
         """Return when the next look is due: sooner where a file that seems shorter waits to be confirmed."""
-        is_suspect = any(generation.short_since is not None for generation in self.generations)
-        return now + (RECHECK_INTERVAL if is_suspect else self._settings.poll_interval)
+        return now + (RECHECK_INTERVAL if self._is_suspect() else self._settings.poll_interval)
 
     # -- the path ---------------------------------------------------------------------------------------
 
@@ -155,6 +155,8 @@ class Tail:
             if self._is_followed(identity):
                 self.troubles.opened()
                 return
+            if self._is_suspect():
+                return  # what lies beside the path may be the copy of a followed file, and no missed one
             if self._is_started and not self._adopt_missed(self._since_ns, identity):
                 return  # first the older ones: at the next look they are still to be had, and in order
             fd = open_log(self.path)
@@ -170,6 +172,10 @@ class Tail:
             return
         self._left_path()
         self._append(fd)
+
+    def _is_suspect(self) -> bool:
+        """Tell whether a followed file seems shorter; the next look finds out whether it was cut short."""
+        return any(g.short_since is not None and not g.is_closed for g in self.generations)
 
     def _is_followed(self, identity: Identity) -> bool:
         """Tell whether the file at the path is followed; it is the newest one then, even if it had left the path."""
@@ -243,8 +249,7 @@ class Tail:
         """
         The file was truncated and perhaps written anew. At the path that is copytruncate: the new content is
         a generation of its own, and what had not been read may be in a copy, where the old one goes on.
-        Elsewhere the file is such a copy that the next one was written over; whose content that is, is found
-        out when the file at the path is cut short.
+        Elsewhere the file is such a copy, and the next one was written over it: the file at the path knows it.
         """
         is_newest = generation is self.newest
         fd = generation.hand_over()
