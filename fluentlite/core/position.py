@@ -31,7 +31,7 @@ MAX_FINISHED = 8
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A hash of the *size* bytes just before an offset."""
+    """A hash of the *size* bytes just before an offset, or of the first ones where the offset is 0."""
 
     size: int
     digest: str

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 
 from fluentlite.core.rotation import COMPRESSED_SUFFIXES, Identity, Sibling, compressed_of, is_rotated_name
-from fluentlite.worker.generation import NotAFileError, facts_of, open_log
+from fluentlite.worker.files import NotAFileError, facts_of, open_log
 
 
 class LogDirectory:

@@ -10,8 +10,8 @@ from fluentlite.core.lines import MARKER_SIZE
 from fluentlite.core.position import MAX_FINISHED, Marker, Point
 from fluentlite.core.rotation import Identity, Sibling
 from fluentlite.worker.directory import LogDirectory
+from fluentlite.worker.files import marker_at
 from fluentlite.worker.generation import Generation
-from fluentlite.worker.resume import marker_at
 
 
 class Finished:

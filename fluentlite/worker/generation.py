@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import stat
 
 from fluentlite.core.forward import Position, Step
 from fluentlite.core.lines import MARKER_SIZE, LineSplitter, LongLines
 from fluentlite.core.position import Marker, Point
-from fluentlite.core.rotation import FileFacts, Identity
+from fluentlite.core.rotation import FileFacts
+from fluentlite.worker.files import facts_of, marker_at
 
 log = logging.getLogger(__name__)
 
@@ -26,34 +26,6 @@ RECHECK_INTERVAL = 0.1
 
 class TruncatedError(Exception):
     """The bytes before the read offset are not the ones that were read: the file was cut short and written anew."""
-
-
-class NotAFileError(OSError):
-    """There is something at the path, but no regular file."""
-
-
-def facts_of(result: os.stat_result) -> FileFacts:
-    """Take from a stat result what decisions are made from."""
-    return FileFacts(
-        Identity(result.st_dev, result.st_ino), result.st_size, result.st_mtime_ns, result.st_ctime_ns
-    )
-
-
-def open_log(path: str) -> int:
-    """
-    Open *path* for reading; a FIFO or a device does not block, it is refused.
-
-    Raises:
-        NotAFileError: It is no regular file.
-        OSError: It cannot be opened.
-    """
-    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may have effects
-        raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
-    return fd
 
 
 class Generation:
@@ -141,7 +113,7 @@ class Generation:
             self.identity,
             self.epoch,
             self.delivered.offset,
-            Marker.of(self.delivered.window),
+            Marker.of(self.delivered.window if self.delivered.offset else self.head),
             self.seen.size,
             self.seen.mtime_ns,
         )
@@ -166,10 +138,7 @@ class Generation:
 
     def has_marker(self, offset: int, marker: Marker) -> bool:
         """Tell whether the bytes before *offset* are the ones that *marker* was made from."""
-        if marker.size > offset:
-            return False
-        data = os.pread(self.fd, marker.size, offset - marker.size)
-        return len(data) == marker.size and Marker.of(data) == marker
+        return marker_at(self.fd, offset, marker.size) == marker
 
     def read(self, size: int, now: float) -> list[bytes]:
         """

@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Callable
 
-from fluentlite.core.position import Marker, Point
+from fluentlite.core.position import Point
 from fluentlite.core.rotation import Identity, Sibling
 from fluentlite.worker.directory import LogDirectory
+from fluentlite.worker.files import marker_at
 from fluentlite.worker.generation import Generation
 
 log = logging.getLogger(__name__)
@@ -83,11 +84,6 @@ class Resume:
                 "%s: inode %d is gone%s: at least %d bytes behind offset %d are unreachable",
                 self._directory.path, point.identity.inode, where, unread, point.offset,
             )  # fmt: skip
-
-
-def marker_at(fd: int, offset: int, size: int) -> Marker:
-    """Return the marker of the *size* bytes before *offset*."""
-    return Marker.of(os.pread(fd, size, max(0, offset - size)))
 
 
 def line_start(fd: int, size: int, max_line_size: int) -> int:

@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 
-from fluentlite.worker.generation import Generation, NotAFileError
+from fluentlite.worker.files import NotAFileError
+from fluentlite.worker.generation import Generation
 from fluentlite.worker.report import Condition
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,43 @@
+"""Opening a file, and what tells one file from another."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from fluentlite.core.position import Marker
+from fluentlite.core.rotation import FileFacts, Identity
+
+
+class NotAFileError(OSError):
+    """There is something at the path, but no regular file."""
+
+
+def facts_of(result: os.stat_result) -> FileFacts:
+    """Take from a stat result what decisions are made from."""
+    return FileFacts(
+        Identity(result.st_dev, result.st_ino), result.st_size, result.st_mtime_ns, result.st_ctime_ns
+    )
+
+
+def open_log(path: str) -> int:
+    """
+    Open *path* for reading; a FIFO or a device does not block, it is refused.
+
+    Raises:
+        NotAFileError: It is no regular file.
+        OSError: It cannot be opened.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may have effects
+        raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
+    return fd
+
+
+def marker_at(fd: int, offset: int, size: int) -> Marker:
+    """Return the marker of the *size* bytes before *offset*; at offset 0, of the first ones."""
+    return Marker.of(os.pread(fd, size, max(0, offset - size)))
