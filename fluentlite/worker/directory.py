@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from fluentlite.core.rotation import COMPRESSED_SUFFIXES, Identity, Sibling, compressed_of, is_rotated_name
-from fluentlite.worker.files import NotAFileError, facts_of, open_log
+from fluentlite.worker.files import facts_of, is_out_of_descriptors, open_log
 
 
 class LogDirectory:
@@ -66,42 +66,57 @@ class LogDirectory:
         return None
 
     def open_sibling(self, sibling: Sibling) -> int | None:
-        """Open *sibling*; None if another file has its name by now or it cannot be opened."""
-        with contextlib.suppress(FileNotFoundError, NotAFileError, PermissionError):
+        """
+        Open *sibling*; None if another file has its name by now or it cannot be opened.
+
+        Raises:
+            OSError: There is no descriptor for it.
+        """
+        try:
             fd = open_log(sibling.name)
-            if facts_of(os.fstat(fd)).identity == sibling.facts.identity:
-                return fd
-            os.close(fd)
+        except OSError as exc:
+            if is_out_of_descriptors(exc):
+                raise
+            return None
+        if facts_of(os.fstat(fd)).identity == sibling.facts.identity:
+            return fd
+        os.close(fd)
         return None
 
     def open_copy(self, is_copy: Callable[[int, Sibling], bool]) -> tuple[int, str] | None:
-        """Open the largest sibling for which *is_copy*, called with an open descriptor, says yes."""
-        try:
-            siblings = self.siblings()
-        except OSError:
-            return None
-        for sibling in sorted(siblings, key=lambda sibling: -sibling.facts.size):
+        """
+        Open the largest sibling for which *is_copy*, called with an open descriptor, says yes.
+
+        Raises:
+            OSError: There are no descriptors to look for it.
+        """
+        for sibling in sorted(self.siblings(), key=lambda sibling: -sibling.facts.size):
             if sibling.name.endswith(COMPRESSED_SUFFIXES):
                 continue
-            with contextlib.suppress(OSError):  # one that cannot be opened or read is no copy
-                fd = self.open_sibling(sibling)
-                if fd is not None and is_copy(fd, sibling):
+            fd = self.open_sibling(sibling)
+            if fd is None:
+                continue
+            with contextlib.suppress(OSError):  # one that cannot be read is no copy
+                if is_copy(fd, sibling):
                     return fd, sibling.name
-                if fd is not None:
-                    os.close(fd)
+            os.close(fd)
         return None
 
 
 def _regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
-    """List a directory; one that is missing or closed to us is empty, but being out of descriptors is an error."""
-    found = []
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-        os.scandir(directory) as entries,
-    ):
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                result = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(result.st_mode):
-                    found.append((entry.path, result))
-    return found
+    """List a directory; one that cannot be read is empty, unless it is for want of a descriptor."""
+    try:
+        with os.scandir(directory) as entries:
+            return list(_files_among(entries))
+    except OSError as exc:
+        if is_out_of_descriptors(exc):
+            raise
+        return []
+
+
+def _files_among(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in entries:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            result = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(result.st_mode):
+                yield entry.path, result

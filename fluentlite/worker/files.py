@@ -14,6 +14,11 @@ class NotAFileError(OSError):
     """There is something at the path, but no regular file."""
 
 
+def is_out_of_descriptors(exc: OSError) -> bool:
+    """Tell whether a file could not be opened because too many are open: no fault of the file's."""
+    return exc.errno in (errno.EMFILE, errno.ENFILE)
+
+
 def facts_of(result: os.stat_result) -> FileFacts:
     """Take from a stat result what decisions are made from."""
     return FileFacts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from fluentlite.core.position import Point
 from fluentlite.core.rotation import Identity, Sibling
@@ -103,8 +103,16 @@ def line_start(fd: int, size: int, max_line_size: int) -> int:
     return 0 if lowest == 0 else size
 
 
-def is_copy_of(generation: Generation, fd: int, sibling: Sibling) -> bool:
-    """Tell whether the file *fd* has what *generation* had before it was cut short."""
+def open_copy_of(
+    directory: LogDirectory, generation: Generation, followed: Collection[Identity]
+) -> tuple[int, str] | None:
+    """Open a file that has what *generation* had before it was cut short, and is not *followed* itself."""
+    return directory.open_copy(
+        lambda fd, sibling: sibling.facts.identity not in followed and _is_copy_of(generation, fd, sibling)
+    )
+
+
+def _is_copy_of(generation: Generation, fd: int, sibling: Sibling) -> bool:
     offset, tail = generation.splitter.read_offset, generation.splitter.tail
     if sibling.facts.size < offset or sibling.facts.mtime_ns < generation.seen.mtime_ns:
         return False

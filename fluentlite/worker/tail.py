@@ -22,7 +22,7 @@ from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, open_log
 from fluentlite.worker.finished import Finished
 from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, TruncatedError
-from fluentlite.worker.resume import Resume, is_copy_of, is_replaced_by, line_start
+from fluentlite.worker.resume import Resume, is_replaced_by, line_start, open_copy_of
 from fluentlite.worker.troubles import Troubles
 
 log = logging.getLogger(__name__)
@@ -252,21 +252,21 @@ class Tail:
         Elsewhere the file is such a copy, and the next one was written over it: the file at the path knows it.
         """
         is_newest = generation is self.newest
+        try:
+            copy = open_copy_of(self._directory, generation, self._followed()) if is_newest else None
+        except OSError as exc:
+            self.troubles.out_of_descriptors(exc)
+            return  # at the next look it is still cut short
         fd = generation.hand_over()
         self.revision += 1
+        if copy is None:
+            self.troubles.cut_short(generation)
         if not is_newest:
             os.close(fd)
-            self.troubles.cut_short(generation)
             return
         successor = self._new_generation(fd, generation.name, generation.epoch + 1)
         successor.start(0)
-        followed = self._followed() | {successor.identity}
-        copy = self._directory.open_copy(
-            lambda fd, sibling: sibling.facts.identity not in followed and is_copy_of(generation, fd, sibling)
-        )
-        if copy is None:
-            self.troubles.cut_short(generation)
-        else:
+        if copy is not None:
             log.info("%s: cut short; what had not been read is looked for in %s", generation.name, copy[1])
             generation.replace_file(*copy)
             self._adopt_missed(generation.seen.mtime_ns, successor.identity)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 
-from fluentlite.worker.files import NotAFileError
+from fluentlite.worker.files import NotAFileError, is_out_of_descriptors
 from fluentlite.worker.generation import Generation
 from fluentlite.worker.report import Condition
 
@@ -42,7 +41,7 @@ class Troubles:
             self._access.clear(f"{self._path}: what was there is gone")
             self._missing.raise_(f"{self._path}: no such file; waiting for it")
             return True
-        if exc.errno in (errno.EMFILE, errno.ENFILE):
+        if is_out_of_descriptors(exc):
             self.out_of_descriptors(exc)
         else:
             remedy = "" if isinstance(exc, NotAFileError) else f"; let user {os.geteuid()} read it"
