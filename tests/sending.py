@@ -63,6 +63,18 @@ def numbered(first: int, last: int, size: int = 0) -> list[bytes]:
     return [b"line %06d" % number + b"." * (size - 11) for number in range(first, last + 1)]
 
 
+def large_lines(count: int = 16_000) -> list[bytes]:
+    """Lines of 1,000 bytes: more, by default, than a kernel takes off a sender's hands for a reader that is stuck."""
+    return numbered(1, count, size=1000)
+
+
+def timed(action: Callable[..., object], *args: object) -> float:
+    """Return how many seconds it took."""
+    begin = time.monotonic()
+    action(*args)
+    return time.monotonic() - begin
+
+
 class Sending:
     """
     A Sender, its loop, and a queue of chunks that it has not wanted yet.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
 
 import pytest
 from sending import Names
-from servers import ScriptedServer
+from servers import HOST, ScriptedServer
 
 EXPECTED = re.compile(
     r"; lines wait in the log until a server takes them( \(and \d+ times more since the last report\))?$"
@@ -59,3 +60,17 @@ def names(tmp_path, monkeypatch):
     names = Names(tmp_path / "names.json")
     monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
     return names
+
+
+@pytest.fixture
+def silent_port():
+    """A port that answers nothing to whoever wants to connect: its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
