@@ -16,6 +16,7 @@ Checkpoint) without its loop: time is a number that the test moves, and a chunk 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -233,6 +234,29 @@ def lines_of(chunk):
 def numbered(first, last):
     """The lines ``line 000001`` and so on, up to and with *last*."""
     return [f"line {number:06}" for number in range(first, last + 1)]
+
+
+class Descriptors:
+    """``with`` it, this process can have *count* descriptors more than when it was made, and no others."""
+
+    def __init__(self, count):
+        # Their numbers count, not how many there are: fill the gaps first.
+        self._fillers = [os.open(os.devnull, os.O_RDONLY)]
+        while self._fillers[-1] < max(int(fd) for fd in os.listdir("/proc/self/fd")) - 1:
+            self._fillers.append(os.open(os.devnull, os.O_RDONLY))
+        self._limit = self._fillers[-1] + 1 + count
+
+    def __enter__(self):
+        self._soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._limit, hard))
+
+    def __exit__(self, *_exc_info):
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, hard))
+
+    def close(self):
+        for fd in self._fillers:
+            os.close(fd)
 
 
 def open_descriptors():

@@ -71,6 +71,9 @@ class Watch:
 
     def update(self, generations: Iterable[Generation]) -> None:
         """Watch what is followed now, and the directories that the path leads through."""
+        if self._inotify is None:
+            self._inotify = self._open()
+            self.resume()
         real = os.path.realpath(self.path)
         self._names = {os.path.basename(self.path), os.path.basename(real)}
         places = {directory: directory for directory in map(os.path.dirname, (self.path, real))}

@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from following import Follower, Log, open_descriptors
+from following import Descriptors, Follower, Log, open_descriptors
 
 
 @pytest.fixture
@@ -38,6 +38,20 @@ def make_follower(log, tmp_path):
 def follower(make_follower):
     """Reads from the head of the log; not started."""
     return make_follower()
+
+
+@pytest.fixture
+def make_descriptors():
+    """Limits of descriptors, given back at the end."""
+    made = []
+
+    def make(count):
+        made.append(Descriptors(count))
+        return made[-1]
+
+    yield make
+    for descriptors in made:
+        descriptors.close()
 
 
 @pytest.fixture

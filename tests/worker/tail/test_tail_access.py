@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -37,43 +36,6 @@ def guarded(as_user):
     follower = Follower(log.path, as_user / "state")
     yield log, follower
     follower.close()
-
-
-class Descriptors:
-    """``with`` it, this process can have *count* descriptors more than when it was made, and no others."""
-
-    def __init__(self, count):
-        # Their numbers count, not how many there are: fill the gaps first.
-        self._fillers = [os.open(os.devnull, os.O_RDONLY)]
-        while self._fillers[-1] < max(int(fd) for fd in os.listdir("/proc/self/fd")) - 1:
-            self._fillers.append(os.open(os.devnull, os.O_RDONLY))
-        self._limit = self._fillers[-1] + 1 + count
-
-    def __enter__(self):
-        self._soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self._limit, hard))
-
-    def __exit__(self, *_exc_info):
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, hard))
-
-    def close(self):
-        for fd in self._fillers:
-            os.close(fd)
-
-
-@pytest.fixture
-def make_descriptors():
-    """Limits of descriptors, given back at the end."""
-    made = []
-
-    def make(count):
-        made.append(Descriptors(count))
-        return made[-1]
-
-    yield make
-    for descriptors in made:
-        descriptors.close()
 
 
 def test_closed_to_us_after_it_was_opened(guarded, said):
