@@ -49,6 +49,7 @@ class Generation:
         quiet_since: When its end was reached (monotonic seconds), None while there is more to read.
         short_since: When it first seemed to have become shorter (monotonic seconds), None if it does not.
         head: Its first bytes, noted while none of them has been read.
+        empty_since_ns: Its last write while it had none, None once there are some or reading began further on.
         seen: What the last look said of it.
     """
 
@@ -81,6 +82,7 @@ class Generation:
         self.delivered = Position(self.number, offset, self.splitter.window)
         self.is_started = True
         self._note_head()
+        self.empty_since_ns = None if offset or self.head else self.seen.mtime_ns
 
     @property
     def source(self) -> str:

@@ -44,6 +44,8 @@ class Resume:
                 generation.close()  # an older point in the same file: reading from there covers this one
             else:
                 generation.start(point.offset)
+                if not point.offset and not point.marker.size:
+                    generation.empty_since_ns = point.mtime_ns  # it may have been filled and emptied since
                 generations.append(generation)
         return generations
 

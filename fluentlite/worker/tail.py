@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Position
 from fluentlite.core.position import State
-from fluentlite.core.rotation import Identity, Sibling, missed_generations
+from fluentlite.core.rotation import Identity
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, open_log
 from fluentlite.worker.finished import Finished
 from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, TruncatedError
+from fluentlite.worker.missed import Missed
 from fluentlite.worker.resume import Resume, is_replaced_by, line_start, open_copy_of
 from fluentlite.worker.troubles import Troubles
 
@@ -50,6 +51,7 @@ class Tail:
         self._checkpoint = checkpoint
         self._directory = LogDirectory(self.path)
         self._finished = Finished(self._directory, checkpoint.state.finished)
+        self._missed = Missed(self._directory, self._finished, self.troubles)
         self._is_started = checkpoint.state.is_started or checkpoint.is_broken
         self._since_ns = checkpoint.written_ns if checkpoint.state.is_started else 0
         self._numbers = 0
@@ -107,17 +109,19 @@ class Tail:
 
     def read(self, generation: Generation, size: int, now: float) -> list[bytes]:
         """Read from *generation* as ``Generation.read`` does; what goes wrong is dealt with here."""
-        if generation.is_closed:
+        revision = self.revision
+        if generation.empty_since_ns is not None and not generation.is_closed:
+            self._look_at(generation, now)
+        if generation.is_closed or self.revision != revision:
             return []
+        lines: list[bytes] = []
         try:
             lines = generation.read(size, now)
+            self.troubles.readable()
         except TruncatedError:
             self._cut_short(generation)
-            return []
         except OSError as exc:
             self.troubles.unreadable(generation, exc)
-            return []
-        self.troubles.readable()
         return lines
 
     def delivered(self, position: Position) -> None:
@@ -244,6 +248,9 @@ class Tail:
             self._cut_short(generation)
         except OSError as exc:
             self.troubles.unreadable(generation, exc)
+        if generation.empty_since_ns is not None and generation.head:
+            since_ns, generation.empty_since_ns = generation.empty_since_ns, None
+            self._adopt_earlier(generation, since_ns)
 
     def _cut_short(self, generation: Generation) -> None:
         """
@@ -273,27 +280,20 @@ class Tail:
         self.generations.append(successor)
         self._finished.add_siblings(self._followed())
 
-    def _adopt_missed(self, since_ns: int, at_path: Identity) -> bool:
+    def _adopt_missed(self, since_ns: int, at_path: Identity, unlike: bytes = b"") -> bool:
         """Append the generations that came and went unseen; False if there are no descriptors for them now."""
-        known = self._followed() | {at_path}
-        try:
-            rotated = self._directory.rotated()
-            for sibling in missed_generations(
-                rotated, known=known, finished=self._finished.sizes(), since_ns=since_ns
-            ):
-                self._adopt(sibling)
-        except OSError as exc:
-            self.troubles.out_of_descriptors(exc)
-            return False
-        self.troubles.descriptors_left()
-        self._finished.keep({sibling.facts.identity for sibling in rotated} | known)
-        return True
-
-    def _adopt(self, sibling: Sibling) -> None:
-        fd = self._directory.open_sibling(sibling)
-        if fd is not None:
+        files, are_all = self._missed.open(self._followed() | {at_path}, since_ns, unlike)
+        for fd, name in files:
             self._left_path()
-            generation = self._new_generation(fd, sibling.name)
+            generation = self._new_generation(fd, name)
             generation.start(self._finished.offset_in(generation))
             self.generations.append(generation)
-            log.info("%s: reading %s, which was there unseen", self.path, sibling.name)
+            log.info("%s: reading %s, which was there unseen", self.path, name)
+        return are_all
+
+    def _adopt_earlier(self, generation: Generation, since_ns: int) -> None:
+        """A file that was empty has bytes: if it had others between two looks, only copies tell, and hold them."""
+        index, count = self.generations.index(generation), len(self.generations)
+        self._adopt_missed(since_ns, generation.identity, generation.head)
+        self.generations[index:] = self.generations[count:] + self.generations[index:count]
+        self.revision += len(self.generations) > count

@@ -41,3 +41,81 @@ def _look_often(follower):
         follower.read()
         follower.deliver()
     follower.finish()
+
+
+def test_filled_and_emptied_between_two_looks(log, follower):
+    """A file that was empty at the last look may have been cut short since: its copies are read first (T07, T08)."""
+    log.create()
+    follower.start()
+    follower.look()
+    for number in range(3):
+        log.append(f"copied {number}")
+        log.copytruncate()
+    log.append("now")
+    follower.finish()
+
+    assert follower.lines == ["copied 0", "copied 1", "copied 2", "now"]
+
+
+def test_filled_and_emptied_while_nothing_can_be_sent(log, follower):
+    """The same where the looks go on but nothing is read, as while all servers are down (T03, T07)."""
+    log.create()
+    follower.start()
+    follower.look()
+    log.append("copied")
+    log.copytruncate()
+    log.append("now")
+    follower.look()
+    log.append("and then")
+    follower.look()
+    follower.finish()
+
+    assert follower.lines == ["copied", "now", "and then"]
+
+
+def test_filled_and_emptied_while_stopped(log, follower):
+    """The same where nobody looked in between (T05, T07)."""
+    log.create()
+    follower.start()
+    follower.stop()
+    log.append("copied")
+    log.copytruncate()
+    log.append("now")
+    follower.start()
+    follower.finish()
+
+    assert follower.lines == ["copied", "now"]
+
+
+def test_a_backup_of_a_new_file(log, follower):
+    """A copy beside a file that still has what was copied is no generation, whole or while it is being made (T41)."""
+    log.create()
+    follower.start()
+    follower.look()
+    log.append("one", "two")
+    backup = log.path.with_name("app.log.old")
+    backup.write_bytes(b"one\n")
+    follower.look()
+    backup.write_bytes(log.path.read_bytes())
+    follower.look()
+    follower.finish()
+
+    assert follower.lines == ["one", "two"]
+
+
+def test_an_empty_file_whose_inode_is_used_again(log, follower):
+    """A file of which nothing was ever seen says nothing by its inode: what was rotated meanwhile is read (T05, T12)."""
+    log.create()
+    inode = log.inode()
+    follower.start()
+    follower.stop()
+    log.append("rotated")
+    log.copytruncate()  # to the agent this looks as if the inode had been used again for the file at the path
+    assert log.inode() == inode
+    log.append("rotated, too")
+    log.copytruncate()
+    log.append("now")
+    follower.start()
+    follower.finish()
+
+    assert follower.lines == ["rotated", "rotated, too", "now"]
