@@ -68,6 +68,11 @@ def large_lines(count: int = 16_000) -> list[bytes]:
     return numbered(1, count, size=1000)
 
 
+def size_of(lines: Sequence[bytes]) -> int:
+    """Bytes of *lines* in a log, with their newlines."""
+    return sum(map(len, lines)) + len(lines)
+
+
 def timed(action: Callable[..., object], *args: object) -> float:
     """Return how many seconds it took."""
     begin = time.monotonic()
@@ -379,6 +384,13 @@ class ServerProcess:
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         self.address = Server(HOST, self.port)
+
+    def unread(self) -> int:
+        """Bytes that its kernel has taken and it has not read."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(
+            int(row[4].split(":")[1], 16) for row in rows if int(row[1].split(":")[1], 16) == self.port
+        )
 
     def freeze(self) -> None:
         """SIGSTOP."""

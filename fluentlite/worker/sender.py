@@ -244,10 +244,12 @@ class Sender:
             self._try_candidate()
             if self._next_link is None:
                 self._renewal.put_off(now)
-        elif candidate.is_established and (not self.in_flight or link.is_closed):
-            # All is acknowledged: nothing is sent twice by changing over now.
+        elif candidate.is_established and not (self.in_flight and link.is_established):
+            # No ack can come on the other one: nothing is sent twice by changing over now.
             link.close()
             self._link, self._next_link, self._is_announced = candidate, None, False
+            # Should it turn out to be useless, the others are next.
+            self._choice.start_round(avoid=candidate.server, is_stuck=True)
 
     def _reachable_again(self, link: Connection) -> None:
         """Lines are delivered: whatever is wrong with other servers hurts nobody now."""

@@ -209,6 +209,24 @@ def test_reconnect_does_not_wait(serve):
         assert timed(sending.until, lambda: sending.delivered) < 0.5
 
 
+def test_reconnect_does_not_wait_for_a_connect(serve, names, silent_port):
+    """HUP leads past a connect that gets no answer, also with chunks that were sent before and not acknowledged."""
+    first, second = serve(behaviours.no_ack), serve()
+    names[NAME.host] = [(HOST, first.port)]
+    with Sending(NAME, connect_timeout=20.0) as sending:
+        sending.put(b"a")
+        sending.until(lambda: first.chunks)
+        names[NAME.host] = [(HOST, silent_port)]
+        first.stop()
+        sending.until(lambda: not sending.sender.is_connected)
+        sending.run(0.4)  # past the wait; it connects again
+        names[NAME.host] = [(HOST, second.port)]
+        sending.sender.reconnect(time.monotonic())
+
+        assert timed(sending.until, lambda: sending.delivered) < 0.5
+        assert second.lines() == [b"a"]
+
+
 def test_reconnect_without_a_primary_changes_nothing(serve):
     """When no primary can be reached, HUP leaves the connection in use alone."""
     primary, secondary = serve(listening=False), serve()
