@@ -162,6 +162,8 @@ class Follower:
         """As after SIGKILL: nothing more is written, every descriptor and the lock are gone."""
         for generation in self.tail.generations:
             generation.close()
+        if self.checkpoint._syncer is not None:
+            self.checkpoint._syncer.join()
         os.close(self.checkpoint._fd)
         self.is_running = False
 

@@ -82,9 +82,7 @@ class Checkpoint:
         slot = encode_slot(self._sequence, state)
         offset = SLOT_SIZE * (self._sequence % 2)
         try:
-            written = os.pwrite(self._fd, slot, offset)
-            if written != len(slot):
-                raise OSError(errno.ENOSPC, f"{written} of {len(slot)} bytes were written")
+            _write(self._fd, slot, offset)
         except OSError as exc:
             # The other slot keeps the last whole state; this one is written again, never that one.
             self._sequence -= 1
@@ -110,6 +108,8 @@ class Checkpoint:
 
     def close(self) -> None:
         """Write and sync what there is, and give the lock back."""
+        if self._syncer is not None:
+            self._syncer.join()  # it uses the descriptor, and with it holds the lock
         if not self._is_current(self._fd):
             self._replace()
         if self._unwritten:
@@ -170,7 +170,7 @@ class Checkpoint:
             fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 # Every block is written, so that later writes need no space.
-                os.pwrite(fd, encode_slot(0, self.state).ljust(2 * SLOT_SIZE, b"\0"), 0)
+                _write(fd, encode_slot(0, self.state).ljust(2 * SLOT_SIZE, b"\0"), 0)
                 os.fsync(fd)
             finally:
                 os.close(fd)
@@ -233,13 +233,19 @@ class Checkpoint:
             ) from exc
         log.error(
             "%s: the checkpoint cannot be used (%s); it is kept as %s, and %s is read from its beginning: "
-            "lines may arrive twice, none is lost",
+            "its lines may arrive twice, and rotated files are not looked for",
             self.path, reason, kept.name, self.state.path,
         )  # fmt: skip
 
 
 class LockedError(StateError):
     """Another process holds the checkpoint; it may be about to leave."""
+
+
+def _write(fd: int, data: bytes, offset: int) -> None:
+    """Write all of *data*; a part of it means that there is no space for the rest."""
+    if os.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _make_directory(state_dir: str) -> None:

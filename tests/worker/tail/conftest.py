@@ -1,9 +1,16 @@
 """A log and somebody who follows it."""
 
 import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from following import Descriptors, Follower, Log, open_descriptors
+
+SOMEBODY = 54321
+"""A user that is nobody else."""
 
 
 @pytest.fixture
@@ -52,6 +59,20 @@ def make_descriptors():
     yield make
     for descriptors in made:
         descriptors.close()
+
+
+@pytest.fixture
+def as_user():
+    """A directory in which this process is a common user, also when the tests run as root: no file is open to it by right."""
+    directory = Path(tempfile.mkdtemp())
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.chown(directory, SOMEBODY, SOMEBODY)
+        os.seteuid(SOMEBODY)
+    yield directory
+    if was_root:
+        os.seteuid(0)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -5,27 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 from following import Follower, Log, open_descriptors
-
-NOBODY = 65534
-
-
-@pytest.fixture
-def as_user():
-    """A directory in which this process is a common user, also when the tests run as root: no file is open to it by right."""
-    directory = Path(tempfile.mkdtemp())
-    was_root = os.geteuid() == 0
-    if was_root:
-        os.chown(directory, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-    yield directory
-    if was_root:
-        os.seteuid(0)
-    shutil.rmtree(directory)
 
 
 @pytest.fixture
