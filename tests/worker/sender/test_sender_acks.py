@@ -41,18 +41,16 @@ def test_forms_of_acks(serve, behaviour):
 
 def test_acks_in_any_order_deliver_in_order(serve):
     """A chunk acknowledged before its predecessors is delivered after them, and takes up its place until then."""
-    acked = []
+    acked, allowed = [], [True]
 
     def backwards(connection):
         chunks = [connection.next_chunk() for _ in range(3)]
         for chunk in reversed(chunks):
+            while len(allowed) <= len(acked) and not connection.server.stopping.is_set():
+                connection.pause(0.01)
             connection.ack(chunk)
             acked.append(chunk.id)
-            while len(sending.delivered) == 0 and len(acked) < 3 and not released:
-                connection.pause(0.01)
-            released.clear()
 
-    released = []
     server = serve(backwards)
     with Sending(server, max_in_flight=3) as sending:
         ids = [sending.put(line).id for line in numbered(1, 3)]
@@ -60,7 +58,7 @@ def test_acks_in_any_order_deliver_in_order(serve):
             sending.until(lambda count=count: len(acked) == count)
             sending.run(0.05)
             assert (sending.delivered, len(sending.sender.in_flight)) == ([], 3)
-            released.append(True)
+            allowed.append(True)
         sending.until(lambda: len(sending.delivered) == 3)
 
         assert [chunk.id for chunk in sending.delivered] == ids
@@ -255,6 +253,24 @@ def test_server_that_never_acks_is_named(serve, said):
         assert f"{server.address}: it acknowledges again" in said("WARNING")
 
 
+def test_overdue_acks_with_others_between_them(serve, said):
+    """A server that acknowledges now and then is not said to acknowledge nothing: only overdue acks in a row count."""
+
+    def one_ack_on_every_other_connection(connection):
+        if connection.index % 2:
+            connection.ack(connection.next_chunk())
+        behaviours.no_ack(connection)
+
+    server = serve(one_ack_on_every_other_connection)
+    with Sending(server, ack_response_timeout=0.05, reconnect_wait_max=0.01, max_in_flight=1) as sending:
+        for line in numbered(1, 3):
+            sending.put(line)
+        sending.until(lambda: len(sending.delivered) == 3)
+
+        assert sending.sender.in_flight.resent >= 5
+        assert not any("require_ack_response" in text for text in said("ERROR"))
+
+
 def test_repetitions_to_a_server_that_never_acks_are_bounded(serve):
     """A server that stores and never acks gets fewer repetitions as time passes (S03)."""
     server = serve(behaviours.no_ack)
@@ -372,7 +388,7 @@ def test_without_acks_a_closed_connection_takes_nothing(serve):
     server = serve([behaviours.close_when_idle(0.05), ack_all])
     with Sending(server, require_ack_response=False) as sending:
         sending.deliver(b"a")
-        server.wait_for(lambda: server.connections[0].socket.fileno() < 0)
+        server.wait_for(lambda: server.connections and server.connections[0].socket.fileno() < 0)
         sending.put(b"b")  # the loop has not turned since
         sending.sender.send(sending.queue.popleft())
         sending.until(lambda: len(sending.delivered) == 2)
