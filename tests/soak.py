@@ -1,0 +1,98 @@
+"""
+Random faults against the real worker for as long as one likes: ``python -m tests.soak --seconds 1800``.
+
+A log is written at a steady rate while, every second or so, something happens to it, to the worker or to its
+servers. Memory and disk stay bounded: what is complete is judged and forgotten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from faults.operations import draw
+from faults.stage import Report, Stage
+
+JUDGED_AFTER = 20.0
+"""Seconds after which complete generations are judged and forgotten."""
+
+EVIDENCE_KEPT = 900.0
+"""Seconds for which it is remembered what happened to whom."""
+
+
+class Soak:
+    """
+    Args:
+        stage: With everything in it; its worker is started here.
+        seed: Of the list of faults.
+    """
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self._stage, self._rng = stage, random.Random(seed)
+        self._faults: Counter[str] = Counter()
+        self._sizes: list[int] = []
+        self._started = time.monotonic()
+
+    def run(self, seconds: float) -> Report:
+        """Do it for *seconds*, and say every minute how it goes."""
+        stage = self._stage
+        stage.start_agent()
+        end, say_at = self._started + seconds, self._started + 60
+        while (now := time.monotonic()) < end:
+            kind = draw(stage, self._rng)
+            self._faults[kind.name] += 1
+            kind.act(stage, self._rng)
+            stage.run_for(self._rng.uniform(0.2, 1.8))
+            if size := stage.agent.resident_size():
+                self._sizes.append(size)
+            stage.model.forget(now - JUDGED_AFTER)
+            stage.evidence.forget(now - EVIDENCE_KEPT)
+            if now >= say_at:
+                say_at += 60
+                self._say(stage.report())
+        return stage.finish(timeout=120.0)
+
+    def _say(self, report: Report) -> None:
+        elapsed = time.monotonic() - self._started
+        print(f"{elapsed:6.0f} s, {sum(self._faults.values())} faults: {report}", flush=True)
+
+    def say_all(self, report: Report) -> None:
+        """Print the verdict."""
+        self._say(report)
+        print("faults:", ", ".join(f"{name} {count}" for name, count in self._faults.most_common()))
+        sizes = [size / 2**20 for size in self._sizes]
+        tenth = max(1, len(sizes) // 10)
+        print(
+            f"memory of the worker: {sum(sizes[:tenth]) / tenth:.1f} MB at the start, "
+            f"{sum(sizes[-tenth:]) / tenth:.1f} MB at the end, {max(sizes):.1f} MB at most"
+        )
+        for problem in report.problems:
+            print(problem)
+
+
+def main() -> int:
+    """Run; 1 if a line was lost, torn, or doubled without an explanation, or if the worker said something odd."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--rate", type=float, default=5000.0, help="lines per second")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    options = parser.parse_args()
+    print(f"seed {options.seed}, {options.rate:g} lines/s for {options.seconds:g} s", flush=True)
+    with tempfile.TemporaryDirectory(prefix="fluentlite-soak-") as directory:
+        stage = Stage(Path(directory), seed=options.seed, rate=options.rate, secondary=True, ack_delay=0.02)
+        with stage:
+            soak = Soak(stage, options.seed)
+            report = soak.run(options.seconds)
+            soak.say_all(report)
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
