@@ -154,7 +154,7 @@ class Drain(Generic[ReadableT]):
             if lines:
                 end = generation.position
                 return Step(self._packer.pack(lines), len(lines), end.offset - start, end)
-            if splitter.read_offset == before:
+            if splitter.read_offset == before and not generation.is_ended:
                 return None
         self.is_at_end = False
         return None
