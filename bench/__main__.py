@@ -65,7 +65,9 @@ def measure(plan: Plan, directory: Path) -> dict[str, Any]:
         "memory": _memory(plan, directory),
         "latency": _in(directory, "quiet log", lambda place: quiet_latency(plan.quiet_lines, place)),
         "idle": _in(
-            directory, "idle workers", lambda place: idle_cost(plan.idle_workers, plan.idle_seconds, place)
+            directory,
+            "idle workers",
+            lambda place: idle_cost(plan.idle_workers, plan.rest, plan.idle_seconds, place),
         ),
     }
     results["budgets"] = budgets(results)
@@ -126,7 +128,7 @@ def _memory(plan: Plan, directory: Path) -> dict[str, Any]:
     return _in(
         directory,
         "memory",
-        lambda place: backlog_memory(make_source(place, 200, plan.backlog), place, plan.backlog_rest),
+        lambda place: backlog_memory(make_source(place, 200, plan.backlog), place, plan.rest),
     )
 
 

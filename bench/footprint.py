@@ -18,7 +18,7 @@ from bench.throughput import check_delivery
 
 SAMPLE_INTERVAL = 0.02
 SETTLE = 1.0
-"""Seconds after which a started worker counts as idle."""
+"""Seconds after which a worker that has had nothing to do yet counts as idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ def backlog_memory(source: Source, directory: Path, rest: float) -> dict[str, ob
     }
 
 
-def idle_cost(workers: int, seconds: float, directory: Path) -> dict[str, float]:
+def idle_cost(workers: int, rest: float, seconds: float, directory: Path) -> dict[str, float]:
     """
-    Let *workers* follow a quiet log each, connected, for *seconds*.
+    Let *workers* follow a quiet log each, connected, for *seconds* after a *rest* of so many seconds.
 
     Returns:
         ``cpu_percent`` of a core for all together, and memory of one on average, in bytes.
@@ -89,7 +89,7 @@ def idle_cost(workers: int, seconds: float, directory: Path) -> dict[str, float]
         sink.wait_connected()
         if sink.result().lines != workers:
             raise BenchError("not every idle worker has delivered its line")
-        time.sleep(SETTLE)
+        time.sleep(rest)
         before, began = _cpu_ns(children), time.monotonic()
         time.sleep(seconds)
         spent, lasted = _cpu_ns(children) - before, time.monotonic() - began

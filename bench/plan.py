@@ -17,6 +17,7 @@ class Plan:
         paces: Average line size -> lines per second of a writer that keeps a pace.
         paced_seconds: How long it writes.
         hurried: Size of what a writer appends as fast as it goes.
+        rest: Seconds of idleness until memory should have been given back.
     """
 
     rounds: int = 7
@@ -28,7 +29,7 @@ class Plan:
     format_size: int = 64 * MIB
     format_rounds: int = 3
     backlog: int = 2048 * MIB
-    backlog_rest: float = 6.0
+    rest: float = 7.0
     quiet_lines: int = 500
     idle_workers: int = 100
     idle_seconds: float = 10.0
@@ -49,7 +50,7 @@ QUICK = Plan(
     format_size=MIB,
     format_rounds=1,
     backlog=16 * MIB,
-    backlog_rest=0.1,
+    rest=0.1,
     quiet_lines=30,
     idle_workers=3,
     idle_seconds=0.5,
