@@ -186,7 +186,7 @@ def test_killed_at_any_time(log, server, start):
             log.append(*numbered(count + 1, count + 50))
             count += 50
             if count % 1000 == 0:
-                log.rotate()
+                log.rename(f"app.log-{count:08}")
             time.sleep(0.002)
         agent.kill()
     agent = start("-F", "--read-from-head")
