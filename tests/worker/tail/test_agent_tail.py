@@ -294,6 +294,37 @@ def open_paths(pid):
     return open_paths(pid)  # one was closed meanwhile
 
 
+def test_ping_and_drain_log(log, server, start):
+    """The ping comes at once, the drain log behind each chunk; neither asks for an ack, and lines are not delayed."""
+    log.append("one", "two")
+    agent = start("--read-from-head", "-P", "ping.tag:alive", "-d", "drain.tag")
+    server.wait_for(lambda: len(server.chunks) == 3)
+    log.append("three")
+    server.wait_for(lambda: len(server.chunks) == 5)
+    said = [(one.tag, one.events[0].record) for one in server.chunks if one.id is None]
+
+    assert sorted(said, key=repr) == [
+        ("drain.tag", {"drain": 1}),
+        ("drain.tag", {"drain": 2}),
+        ("ping.tag", {"data": f"alive {log.path}"}),
+    ]
+    assert [one.lines() for one in server.chunks if one.tag == "t"] == [[b"one", b"two"], [b"three"]]
+    tags = [one.tag for one in server.chunks if one.tag != "ping.tag"]
+    assert tags == ["t", "drain.tag"] * 2
+    assert agent.terminate() == 0
+
+
+def test_json(log, server, start):
+    """With -j everything is JSON, under the key of -f, and a byte that is no UTF-8 becomes U+FFFD (T30)."""
+    log.write(b"caf\xe9\nna\xc3\xafve\n")
+    agent = start("--read-from-head", "-j", "-f", "log")
+    server.wait_for(lambda: len(server.lines("log")) == 2)
+
+    assert server.lines("log") == ["caf\ufffd".encode(), "naïve".encode()]
+    assert bytes(server.connections[0].received[:1]) == b"["
+    assert agent.terminate() == 0
+
+
 # -- refusals -------------------------------------------------------------------------------------------
 
 
