@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Sequence
 
 from fluentlite.config.flag_table import help_text, wants_help
@@ -33,7 +34,10 @@ def run_agent(argv: Sequence[str]) -> int:
         print(help_text())
         return 0
     options = agent_settings(argv, os.environ)
-    inbox = SignalInbox(WORKER_SIGNALS)  # first of all: a signal during start-up must not be lost
+    inbox = SignalInbox(WORKER_SIGNALS)
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, WORKER_SIGNALS
+    )  # those that came meanwhile are in the inbox now
     _prepare(options)
     status = run_worker(options.log, options.master.state_dir, options.master.stop_timeout, inbox)
     log.info("exit with status %d", status)
@@ -42,8 +46,8 @@ def run_agent(argv: Sequence[str]) -> int:
 
 def _prepare(options: AgentOptions) -> None:
     path = options.log.path
-    if path != "-" and not options.force_start and not os.path.exists(path):
-        raise ConfigError(f"{path}: there is no such file. Create it, or start with -F to wait for it.")
+    if path != "-" and not options.force_start:
+        _look_for(path)
     try:
         start_log(options.master.log_file, options.master.log_level)
     except OSError as exc:
@@ -58,6 +62,20 @@ def _prepare(options: AgentOptions) -> None:
     _set_title(f"fluentlite: agent {options.log.tag} {path}")
 
 
+def _look_for(path: str) -> None:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file. Create it, or start with -F to wait for it."
+        ) from None
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: user {os.geteuid()} cannot look at it ({exc.strerror}). Correct the path or its permissions, "
+            "or start with -F to wait for it."
+        ) from exc
+
+
 def _be_nice(nice: int) -> None:
     try:
         os.nice(nice)
@@ -68,4 +86,4 @@ def _be_nice(nice: int) -> None:
 def _set_title(title: str) -> None:
     from setproctitle import setproctitle
 
-    setproctitle(title)
+    setproctitle(title.encode("utf-8", "backslashreplace").decode())

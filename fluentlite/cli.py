@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from fluentlite import __version__
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
 from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.signals import WORKER_SIGNALS
 
 USAGE = f"""\
 fluentlite {__version__}: follows log files and forwards each line to Fluentd or Fluent Bit.
@@ -27,6 +29,14 @@ New here? Try "fluentlite demo"; then let "fluentlite receive" and
 "fluentlite agent --read-from-head my.log FILE 127.0.0.1" talk to each other."""
 
 
+CHECK_HELP = f"""\
+Usage: fluentlite check [-c FILE]
+
+Reads the configuration FILE (default: $FLUENTLITE_CONFIG, then {DEFAULT_CONFIG_PATH}), says everything that is
+wrong with it, looks at files, permissions and server names, and says what would be done. Changes nothing.
+Exit status: 0 if it can be used, 1 if not."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -43,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(words)
     except ConfigError as exc:
         for problem in exc.problems:
-            print(f"fluentlite {command}: {problem}", file=sys.stderr)
+            print(f"fluentlite {command}: {problem.removeprefix(f'fluentlite {command}: ')}", file=sys.stderr)
         return 1
     except FluentliteError as exc:
         print(f"fluentlite {command}: {exc}", file=sys.stderr)
@@ -58,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _agent(argv: Sequence[str]) -> int:
+    # A signal while we start must neither be lost nor end us with a traceback: it waits for its handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
     from fluentlite.agent import run_agent
 
     return run_agent(argv)
@@ -76,6 +88,9 @@ def _demo(argv: Sequence[str]) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
+    if any(word in ("-h", "--help") for word in argv):
+        print(CHECK_HELP)
+        return 0
     from fluentlite.config.check import run_check
 
     return run_check(_config_path("check", argv), os.environ, sys.stdout, sys.stderr)

@@ -54,14 +54,20 @@ def run_receive(argv: Sequence[str]) -> int:
             on_problem=_say,
             wake=inbox.fileno(),
         )
-    except OSError as exc:
-        # The resolver's errors have numbers of their own; the others' text repeats the address.
-        reason = exc.strerror if isinstance(exc, socket.gaierror) else os.strerror(exc.errno or 0)
+    except (OSError, UnicodeError) as exc:
+        reason = _bind_problem(exc)
         _say(f"cannot listen on {options.bind}: {reason}. Choose another address with --bind.")
         return 1
     _say(f"listening on {receiver.address}")
     with receiver:
         return _serve(receiver, inbox, _Ticker(receiver) if options.counter else None)
+
+
+def _bind_problem(exc: OSError | UnicodeError) -> str:
+    if isinstance(exc, UnicodeError):
+        return "this is no host name"
+    # The resolver's errors have numbers of their own; the others' text repeats the address.
+    return str(exc.strerror) if isinstance(exc, socket.gaierror) else os.strerror(exc.errno or 0)
 
 
 def _serve(receiver: Receiver, inbox: SignalInbox, ticker: _Ticker | None) -> int:

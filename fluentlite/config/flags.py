@@ -118,7 +118,9 @@ class _Reader:
     def check_own_log(self) -> None:
         """As for the logs of a configuration: following one's own log would never end."""
         path = self.found.get("path", "-")
-        if path != "-" and not identities(path).isdisjoint(identities(self.found["master.log_file"])):
+        if "-" not in (path, self.found["master.log_file"]) and not identities(path).isdisjoint(
+            identities(self.found["master.log_file"])
+        ):
             self._problems.add(
                 COMMAND,
                 f"FILE {quoted(path)} is the agent's own log, and following it would never end. "

@@ -9,6 +9,7 @@ so that an operator can read it with ``strings``. A test pins these bytes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import struct
 import zlib
@@ -96,12 +97,13 @@ def encode_slot(sequence: int, state: State) -> bytes:
     Where there are more generations than fit, the newest ones are left out: they have not been begun, and a
     start finds them again by name and age.
     """
-    points = list(state.points)
-    while True:
-        payload = _payload(state, points)
-        if len(payload) + _PAYLOAD_AT <= SLOT_SIZE or not points:
-            break
-        points.pop()
+    payload = _payload(state, list(state.points))
+    if len(payload) + _PAYLOAD_AT > SLOT_SIZE:
+        room = SLOT_SIZE - _PAYLOAD_AT - len(_payload(state, []))
+        ends = itertools.accumulate(len(_dumps(_row(point))) + 1 for point in state.points)
+        payload = _payload(
+            state, [point for point, end in zip(state.points, ends, strict=False) if end <= room]
+        )
     header = _HEADER.pack(MAGIC, sequence, len(payload))
     return header + _checksum(header, payload) + payload
 
@@ -170,7 +172,11 @@ def _payload(state: State, points: list[Point]) -> bytes:
         "points": [_row(point) for point in points],
         "finished": [_row(point) for point in state.finished[-MAX_FINISHED:]],
     }
-    return json.dumps(document, separators=(",", ":")).encode("ascii")
+    return _dumps(document)
+
+
+def _dumps(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def _row(p: Point) -> list[int | str]:

@@ -92,7 +92,7 @@ class ForwardSession:
             raise
         except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as exc:
             raise self._broken(
-                f"it sent something that is no Forward response ({exc or type(exc).__name__})"
+                f"it sent something that is no Forward response ({str(exc) or type(exc).__name__})"
             ) from exc
 
     def take_acked(self) -> list[str]:

@@ -12,20 +12,34 @@ import errno
 import fcntl
 import hashlib
 import logging
+import math
 import os
 import re
+import stat
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from fluentlite.core.position import SLOT_SIZE, NewerVersionError, SlotError, State, encode_slot, newest
+from fluentlite.core.position import (
+    SLOT_SIZE,
+    NewerVersionError,
+    SlotError,
+    State,
+    encode_slot,
+    newest,
+)
 from fluentlite.errors import StateError
 from fluentlite.worker.report import Condition
+from fluentlite.worker.statedir import make_directory, sync_directory, write_whole
 
 log = logging.getLogger(__name__)
 
 SYNC_INTERVAL = 1.0
 """Seconds between two syncs."""
+
+SYNC_PATIENCE = 2.0
+"""Seconds to wait for a sync when the worker stops; a disk that hangs longer must not keep it from leaving."""
 
 
 def checkpoint_path(state_dir: str, log_path: str) -> Path:
@@ -59,7 +73,8 @@ class Checkpoint:
         self._synced_at = time.monotonic()
         self._syncer: threading.Thread | None = None
         self._trouble = Condition(log)
-        _make_directory(state_dir)
+        self._displaced = Condition(log)
+        make_directory(state_dir)
         self._fd = self._open()
         self.written_ns = os.fstat(self._fd).st_mtime_ns
         try:
@@ -71,7 +86,13 @@ class Checkpoint:
     @property
     def deadline(self) -> float:
         """When ``sync_if_due`` has something to do, in ``time.monotonic()`` seconds."""
-        return self._synced_at + SYNC_INTERVAL if self._is_dirty or self._unwritten else float("inf")
+        if not self._is_dirty and not self._unwritten:
+            return math.inf
+        due = self._synced_at + SYNC_INTERVAL
+        # A disk that hangs must not make the worker ask all the time whether it still does.
+        return (
+            due if self._syncer is None or not self._syncer.is_alive() else time.monotonic() + SYNC_INTERVAL
+        )
 
     def write(self, state: State) -> None:
         """
@@ -82,7 +103,7 @@ class Checkpoint:
         slot = encode_slot(self._sequence, state)
         offset = SLOT_SIZE * (self._sequence % 2)
         try:
-            _write(self._fd, slot, offset)
+            write_whole(self._fd, slot, offset)
         except OSError as exc:
             # The other slot keeps the last whole state; this one is written again, never that one.
             self._sequence -= 1
@@ -94,7 +115,7 @@ class Checkpoint:
 
     def sync_if_due(self, now: float) -> None:
         """Write what failed before, and sync in a thread of its own: a slow disk must not stop the worker."""
-        if now < self.deadline or (self._syncer and self._syncer.is_alive()):
+        if now < self.deadline:
             return
         self._synced_at = now
         if not self._is_current(self._fd):
@@ -108,14 +129,28 @@ class Checkpoint:
 
     def close(self) -> None:
         """Write and sync what there is, and give the lock back."""
-        if self._syncer is not None:
-            self._syncer.join()  # it uses the descriptor, and with it holds the lock
         if not self._is_current(self._fd):
             self._replace()
         if self._unwritten:
             self.write(self._unwritten)
-        self._sync()
+        if not self._has_synced(self._syncer) or not self._has_synced(
+            threading.Thread(target=self._sync, daemon=True)
+        ):
+            log.error(
+                "%s: the disk has not taken the position within %g s; it is written, but not safe from a power loss",
+                self.path, SYNC_PATIENCE,
+            )  # fmt: skip
+            return  # the thread uses the descriptor
         os.close(self._fd)
+
+    def _has_synced(self, syncer: threading.Thread | None) -> bool:
+        """Wait for a sync, begun or not; False if the disk hangs."""
+        if syncer is None:
+            return True
+        if not syncer.ident:
+            syncer.start()
+        syncer.join(SYNC_PATIENCE)
+        return not syncer.is_alive()
 
     def _sync(self) -> None:
         try:
@@ -133,7 +168,10 @@ class Checkpoint:
     def _open(self) -> int:
         while True:
             try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    os.close(fd)
+                    raise OSError(errno.EINVAL, "it is not a regular file")
             except FileNotFoundError:
                 self._create()
                 continue
@@ -158,7 +196,7 @@ class Checkpoint:
         """Tell whether the locked file is still the one at the path: it may have been set aside meanwhile."""
         try:
             return os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False))
-        except FileNotFoundError:
+        except OSError:  # not there, or the way to it is closed
             return False
 
     def _create(self) -> None:
@@ -170,14 +208,14 @@ class Checkpoint:
             fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 # Every block is written, so that later writes need no space.
-                _write(fd, encode_slot(0, self.state).ljust(2 * SLOT_SIZE, b"\0"), 0)
+                write_whole(fd, encode_slot(0, self.state).ljust(2 * SLOT_SIZE, b"\0"), 0)
                 os.fsync(fd)
             finally:
                 os.close(fd)
             with contextlib.suppress(FileExistsError):  # another process was faster; its lock decides
                 os.link(draft, self.path)
             draft.unlink()
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as exc:
             with contextlib.suppress(OSError):
                 draft.unlink()
@@ -189,14 +227,17 @@ class Checkpoint:
     def _replace(self) -> None:
         """Somebody removed the file; a position that no start would find is worth nothing."""
         try:
-            _make_directory(str(self.path.parent))
+            make_directory(str(self.path.parent))
             fd = self._open()
         except StateError as exc:
-            self._trouble.raise_(f"{exc} (it was removed while in use)")
+            self._displaced.raise_(
+                f"{exc} (it was removed while in use; a start now would not know the position)"
+            )
             return
         log.warning("%s: the checkpoint was removed while in use; it is written anew", self.path)
         os.close(self._fd)
-        self._fd, self._unwritten = fd, self.state
+        self._fd, self._unwritten, self._sequence = fd, self.state, 0
+        self._displaced.clear(f"{self.path}: the checkpoint is at its place again")
 
     def _load(self) -> None:
         data = os.pread(self._fd, 2 * SLOT_SIZE, 0)
@@ -222,6 +263,8 @@ class Checkpoint:
     def _set_aside(self, reason: str) -> None:
         self.is_broken = True
         kept = self.path.with_suffix(f".broken-{time.time_ns()}")
+        # From its first byte on the new one says that this is no first start: we may be killed at any moment.
+        self.state = replace(self.state, is_started=True)
         try:
             os.rename(self.path, kept)
             self._create()
@@ -233,33 +276,10 @@ class Checkpoint:
             ) from exc
         log.error(
             "%s: the checkpoint cannot be used (%s); it is kept as %s, and %s is read from its beginning: "
-            "its lines may arrive twice, and rotated files are not looked for",
+            "its lines may arrive twice; of the rotated files, those written after the checkpoint are read as well",
             self.path, reason, kept.name, self.state.path,
         )  # fmt: skip
 
 
 class LockedError(StateError):
     """Another process holds the checkpoint; it may be about to leave."""
-
-
-def _write(fd: int, data: bytes, offset: int) -> None:
-    """Write all of *data*; a part of it means that there is no space for the rest."""
-    if os.pwrite(fd, data, offset) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _make_directory(state_dir: str) -> None:
-    try:
-        os.makedirs(state_dir, mode=0o750, exist_ok=True)
-    except OSError as exc:
-        raise StateError(
-            f"state_dir {state_dir!r} cannot be created ({exc.strerror}); create it for this user, or name another one"
-        ) from exc
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

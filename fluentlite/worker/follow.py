@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Position
+from fluentlite.core.rotation import Identity
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.checkpoint import Checkpoint, LockedError
 from fluentlite.worker.drain import Source
@@ -21,6 +22,9 @@ LOCK_PATIENCE = 15.0
 """Seconds to wait for a predecessor that is still finishing: longer than ``stop_timeout`` by default."""
 
 LOCK_INTERVAL = 0.05
+
+WATCH_INTERVAL = 10.0
+"""Seconds after which the watches are made anew even if nothing seems to have changed: an idle log costs little."""
 
 
 class Followed(Protocol):
@@ -58,6 +62,8 @@ class FollowedLog:
         self.tail = Tail(settings, checkpoint, max_lines)
         self._watch = Watch(settings.path, loop, wake)
         self._look_at = math.inf
+        self._watched: list[Identity] = []
+        self._watch_at = 0.0
 
     @property
     def lines(self) -> Tail:
@@ -76,9 +82,14 @@ class FollowedLog:
     def tick(self, now: float) -> None:
         """Look around if a hint or the clock says so, and sync the checkpoint if that is due."""
         if self._watch.has_names or now >= self._look_at:
-            self._watch.has_names = False
+            has_news, self._watch.has_names = self._watch.has_names, False
             self.tail.look(now)
-            self._watch.update(self.tail.generations)
+            followed = [
+                generation.identity for generation in self.tail.generations if not generation.is_closed
+            ]
+            if has_news or followed != self._watched or now >= self._watch_at:
+                self._watch.update(self.tail.generations)
+                self._watched, self._watch_at = followed, now + WATCH_INTERVAL
             self._look_at = self.tail.next_look(now)
             self._wake()
         self._checkpoint.sync_if_due(now)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import logging.handlers
 import os
+import stat
 import sys
 import time
 from typing import IO
@@ -20,9 +22,19 @@ class _LogFile(logging.handlers.WatchedFileHandler):
     """
 
     def _open(self) -> IO[str]:  # type: ignore[override]
-        fd = os.open(
-            self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
+        how = (
+            os.O_WRONLY
+            | os.O_APPEND
+            | os.O_CREAT
+            | os.O_CLOEXEC
+            | os.O_NOFOLLOW
+            | os.O_NONBLOCK
+            | os.O_NOCTTY
         )
+        fd = os.open(self.baseFilename, how, 0o640)
+        if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISCHR(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is neither a regular file nor a terminal")
         return open(fd, "a", encoding="utf-8", errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:

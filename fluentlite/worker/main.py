@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import random
 import resource
 import secrets
@@ -27,6 +28,8 @@ from fluentlite.worker.sender import Sender
 from fluentlite.worker.stream import Stream
 
 log = logging.getLogger(__name__)
+
+STDIN = 0
 
 IDLE_AFTER = 5.0
 """Seconds without a chunk after which memory is given back."""
@@ -117,7 +120,7 @@ class Worker:
         lines = max_lines(self._settings, self._packer)
         if self._settings.path == "-":
             return Stream(
-                sys.stdin.fileno(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
+                _standard_input(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
             )
         checkpoint = open_checkpoint(self._state_dir, self._settings.path, self._inbox)
         return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake) if checkpoint else None
@@ -223,6 +226,16 @@ class Worker:
             return 0
         log.error("standard input: stopped with %d lines undelivered; they are lost", lines)
         return 1
+
+
+def _standard_input() -> int:
+    try:
+        os.fstat(STDIN)
+    except OSError as exc:
+        raise ConfigError(
+            f"standard input cannot be read ({exc.strerror}). Give the agent a pipe or a file."
+        ) from exc
+    return STDIN
 
 
 def _raise_descriptor_limit() -> None:

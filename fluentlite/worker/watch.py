@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +58,7 @@ class Watch:
         """No hints about data, for long: a busy writer would wake a worker that cannot send."""
         if not self._is_muted:
             self._is_muted = True
-            self._sync(self._files, {}, _FILE_EVENTS)
+            self._sync(self._files, self._heard(), _FILE_EVENTS)
         if self._inotify is not None:
             self._loop.watch(self._inotify.fileno(), self._on_ready)
 
@@ -67,7 +68,7 @@ class Watch:
             self._loop.watch(self._inotify.fileno(), self._on_ready)
         if self._is_muted:
             self._is_muted = False
-            self._sync(self._files, self._wanted_files, _FILE_EVENTS)
+            self._sync(self._files, self._heard(), _FILE_EVENTS)
 
     def update(self, generations: Iterable[Generation]) -> None:
         """Watch what is followed now, and the directories that the path leads through."""
@@ -80,10 +81,14 @@ class Watch:
         # By descriptor, not by name: names move. Known by identity: descriptors are used again.
         self._wanted_files = {g.identity: f"/proc/self/fd/{g.fd}" for g in generations if not g.is_closed}
         is_complete = self._sync(self._directories, places, _DIRECTORY_EVENTS)
-        if not self._is_muted:
-            is_complete &= self._sync(self._files, self._wanted_files, _FILE_EVENTS)
+        is_complete &= self._sync(self._files, self._heard(), _FILE_EVENTS)
         if is_complete and self._inotify is not None:
             self._trouble.clear(f"{self.path}: inotify watches it again")
+
+    def _heard(self) -> dict[Identity, str]:
+        """What is to be watched now: while muted, not the newest file, which alone is written to without end."""
+        newest = list(self._wanted_files)[-1:] if self._is_muted else []
+        return {identity: path for identity, path in self._wanted_files.items() if identity not in newest}
 
     def close(self) -> None:
         if self._inotify is not None:
@@ -94,9 +99,12 @@ class Watch:
         try:
             return inotify_simple.INotify(nonblocking=True)
         except OSError as exc:
+            limit = (
+                "the limit of open files" if _has_few_descriptors(exc) else "fs.inotify.max_user_instances"
+            )
             self._trouble.raise_(
                 f"{self.path}: inotify is not available ({exc.strerror}); polling alone, so lines come up to "
-                "poll_interval later; raise fs.inotify.max_user_instances"
+                f"poll_interval later; raise {limit}"
             )
             return None
 
@@ -143,3 +151,17 @@ class Watch:
                 del table[key]  # type: ignore[arg-type]
                 return True
         return False
+
+
+def _has_few_descriptors(exc: OSError) -> bool:
+    """
+    Tell whether it is our own limit that is reached.
+
+    EMFILE means that, or too many instances of this user; and the library needs descriptors of its own to
+    find the C library, and reports their lack as a missing directory.
+    """
+    try:
+        os.close(os.dup(0))
+    except OSError as dup_exc:
+        return dup_exc.errno == errno.EMFILE
+    return isinstance(exc, FileNotFoundError)
