@@ -16,6 +16,12 @@ import msgpack
 
 NANOSECONDS = 1_000_000_000
 
+KEPT_SIZE = 4096
+"""Bytes of a line from which on its str header is made each time anew: a small part of what it costs."""
+
+FEW = 150
+"""Lines of one read below which their headers are put together in three parts, not two."""
+
 
 def event_time(time_ns: int) -> bytes:
     """
@@ -61,6 +67,19 @@ class EntryPacker(Protocol):
         """Return one event in Message mode, without an ack: for pings and the drain log."""
 
 
+class StrHeaders(dict[int, bytes]):
+    """Length of a line -> str header; those of usual lengths are kept for good."""
+
+    def __missing__(self, size: int) -> bytes:
+        header = str_header(size)
+        if size < KEPT_SIZE:
+            self[size] = header
+        return header
+
+
+STR_HEADERS = StrHeaders()
+
+
 class LengthHeaders(dict[int, bytes]):
     """Length of a line -> what stands before it: array, time, map, field name, str header."""
 
@@ -68,7 +87,7 @@ class LengthHeaders(dict[int, bytes]):
         self._before = before
 
     def __missing__(self, size: int) -> bytes:
-        header = self[size] = self._before + str_header(size)
+        header = self[size] = self._before + STR_HEADERS[size]
         return header
 
 
@@ -84,12 +103,19 @@ class MsgpackEntries:
         self.begin(0)
 
     def begin(self, time_ns: int) -> None:
-        self._headers = LengthHeaders(b"\x92" + self._time(time_ns) + self._after_time)
+        self._before = b"\x92" + self._time(time_ns) + self._after_time
+        self._headers = LengthHeaders(self._before)
 
     def pack(self, lines: list[bytes]) -> bytes:
-        out = [b""] * (2 * len(lines))
-        out[0::2] = map(self._headers.__getitem__, map(len, lines))
-        out[1::2] = lines
+        if len(lines) < FEW:
+            # A table for this time would be asked too rarely to be worth making.
+            out = [self._before] * (3 * len(lines))
+            out[1::3] = map(STR_HEADERS.__getitem__, map(len, lines))
+            out[2::3] = lines
+        else:
+            out = [b""] * (2 * len(lines))
+            out[0::2] = map(self._headers.__getitem__, map(len, lines))
+            out[1::2] = lines
         return b"".join(out)
 
     def message(self, tag: str, time_ns: int, record: dict[str, Any]) -> bytes:

@@ -165,8 +165,7 @@ class Worker:
             self._idle_at = now + IDLE_AFTER
             if self._drain.is_at_end:
                 self._pace.spend(now)
-        if self._has_data:
-            self._followed.mute()  # the next one to ask for data is the sender
+        self._followed.listen()  # for rotations, also while nothing can be sent
 
     def _commit(self) -> None:
         delivered = self._sender.in_flight.take_delivered()
@@ -187,6 +186,8 @@ class Worker:
 
     def _wake(self) -> None:
         """There may be something to read."""
+        if self._has_data and not self._sender.wants_chunk:
+            self._followed.mute()  # that is known; the next one to ask for data is the sender
         self._has_data = True
 
     # -- the end ----------------------------------------------------------------------------------------

@@ -93,6 +93,9 @@ class Stream:
 
     mute = pause
 
+    def listen(self) -> None:
+        """A stream has no hints but its data, and those are asked for by ``resume``."""
+
     def resume(self) -> None:
         """Wake the loop when there is something to read."""
         if self.has_ended:

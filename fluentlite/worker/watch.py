@@ -59,13 +59,15 @@ class Watch:
         if not self._is_muted:
             self._is_muted = True
             self._sync(self._files, self._heard(), _FILE_EVENTS)
+
+    def listen(self) -> None:
+        """Wake the loop again."""
         if self._inotify is not None:
             self._loop.watch(self._inotify.fileno(), self._on_ready)
 
     def resume(self) -> None:
         """All hints again; what came meanwhile has to be looked for."""
-        if self._inotify is not None:
-            self._loop.watch(self._inotify.fileno(), self._on_ready)
+        self.listen()
         if self._is_muted:
             self._is_muted = False
             self._sync(self._files, self._heard(), _FILE_EVENTS)
