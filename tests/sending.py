@@ -357,6 +357,10 @@ class Worker:
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
+    def wakeups(self) -> int:
+        """How often it has waited for something and was woken."""
+        return int(psutil.Process(self.pid).num_ctx_switches().voluntary)
+
     def memory(self) -> int:
         """Bytes that it holds in memory."""
         return int(psutil.Process(self.pid).memory_info().rss)

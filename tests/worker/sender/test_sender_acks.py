@@ -59,7 +59,7 @@ def test_acks_in_any_order_deliver_in_order(serve):
             sending.run(0.05)
             assert (sending.delivered, len(sending.sender.in_flight)) == ([], 3)
             allowed.append(True)
-        sending.until(lambda: len(sending.delivered) == 3)
+        sending.until(lambda: len(acked) == len(sending.delivered) == 3)
 
         assert [chunk.id for chunk in sending.delivered] == ids
         assert acked == ids[::-1]
@@ -210,7 +210,7 @@ def test_broken_in_the_middle_of_a_chunk(serve):
 def test_connection_that_ends_while_chunks_are_sent_again(serve):
     """A server that closes at once, with several chunks waiting for it, breaks nothing but the connection (S15)."""
     server, lines = serve([behaviours.no_ack, *[behaviours.close_at_once] * 4, ack_all]), numbered(1, 4)
-    with Sending(server, ack_response_timeout=0.2) as sending:
+    with Sending(server, ack_response_timeout=0.4) as sending:
         for line in lines:
             sending.put(line)
         sending.until(lambda: len(sending.delivered) == 4)
@@ -262,7 +262,7 @@ def test_overdue_acks_with_others_between_them(serve, said):
         behaviours.no_ack(connection)
 
     server = serve(one_ack_on_every_other_connection)
-    with Sending(server, ack_response_timeout=0.05, reconnect_wait_max=0.01, max_in_flight=1) as sending:
+    with Sending(server, ack_response_timeout=0.3, reconnect_wait_max=0.01, max_in_flight=1) as sending:
         for line in numbered(1, 3):
             sending.put(line)
         sending.until(lambda: len(sending.delivered) == 3)
@@ -290,13 +290,13 @@ def test_late_ack(serve):
 
     def too_late(connection):
         chunk = connection.next_chunk()
-        connection.pause(0.4)
+        connection.pause(0.8)
         connection.ack(chunk)
         acked.append(chunk.id)
         connection.wait_for_end()
 
     server = serve([too_late, behaviours.no_ack, ack_all])
-    with Sending(server, ack_response_timeout=0.2, max_in_flight=1) as sending:
+    with Sending(server, ack_response_timeout=0.4, max_in_flight=1) as sending:
         sending.put(b"a")
         sending.put(b"b")
         sending.until(lambda: acked)
@@ -334,7 +334,7 @@ def test_chunk_above_the_servers_limit(serve, said, close):
     """
     server = serve(behaviours.size_limit(2500, close=close))
     lines = numbered(1, 90, size=100)
-    with Sending(server, ack_response_timeout=0.15) as sending:
+    with Sending(server, ack_response_timeout=0.25) as sending:
         sending.put(*lines[:80], steps=8)
         sending.put(*lines[80:])
         sending.until(lambda: len(sending.lines) == 90)

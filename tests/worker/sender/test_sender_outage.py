@@ -207,7 +207,7 @@ def test_long_outage(tmp_path):
 def test_backpressure(tmp_path, state):
     """
     While nothing can be delivered and 50 MB are being written, the worker reads no more than what may be in flight:
-    its memory stays flat, it follows rotation, and it hardly uses the processor (S31).
+    its memory stays flat, the writer does not wake it, it hardly uses the processor, and it follows rotation (S31).
     """
     behaviour = {"refused": ack_all, "never acks": behaviours.no_ack, "reads nothing": behaviours.hold}[state]
     with ScriptedServer(behaviour, listening=state != "refused") as server:
@@ -223,6 +223,11 @@ def test_backpressure(tmp_path, state):
             passed = time.monotonic() - begin
             assert worker.cpu() - cpu < 0.1 + 0.05 * passed
             assert worker.memory() - memory < 4 << 20
+            wakeups = worker.wakeups()
+            for _ in range(400):
+                worker.write(b"small")
+                time.sleep(0.001)
+            assert worker.wakeups() - wakeups < 100
             assert worker.position() == 0
 
             worker.rotate("app.log.1")

@@ -16,24 +16,31 @@ from fluentlite.config.model import Server
 NAME = Server("logs.test", 1)
 
 
+@pytest.fixture
+def waits(said):
+    """What was said of waits between attempts."""
+    return lambda: [text for text in said("DEBUG") if "trying again in" in text]
+
+
 # -- names and addresses ------------------------------------------------------------------------------
 
 
-def test_every_address_is_tried(serve, names):
+def test_every_address_is_tried(serve, names, waits):
     """A name whose first addresses refuse, also by IPv6, is reached at its last one, without a wait (S18)."""
     refusing, server = serve(listening=False), serve()
     names[NAME.host] = [("::1", refusing.port), (HOST, refusing.port), (HOST, server.port)]
     with Sending(NAME, reconnect_wait_max=60.0) as sending:
-        assert timed(sending.deliver, b"a") < 0.25
+        sending.deliver(b"a")
         assert server.lines() == [b"a"]
+        assert waits() == []
 
 
 def test_silent_address(serve, names, silent_port):
     """An address that does not answer leaves the others their share of the time (S18)."""
     server = serve()
     names[NAME.host] = [(HOST, silent_port), (HOST, server.port)]
-    with Sending(NAME, connect_timeout=1.0) as sending:
-        assert 0.5 <= timed(sending.deliver, b"a") < 0.9
+    with Sending(NAME, connect_timeout=2.0) as sending:
+        assert 1.0 <= timed(sending.deliver, b"a") < 1.9
 
 
 def test_no_address_works(serve, names, said, silent_port):
@@ -63,9 +70,9 @@ def test_name_without_address(serve, names, said):
 
         names[NAME.host] = [(HOST, server.port)]
         sending.deliver(b"a")
+    names["other.test"] = []
     with Sending(Server("other.test"), secondary=[server]) as sending:
-        names["other.test"] = []
-        assert timed(sending.deliver, b"b") < 0.25
+        sending.deliver(b"b")
     assert server.lines() == [b"a", b"b"]
 
 
@@ -106,17 +113,18 @@ def test_names_are_resolved_at_each_connect(serve, names):
 
 
 @pytest.mark.parametrize("fault", [behaviours.close_after(0), behaviours.close_at_once, behaviours.garbage])
-def test_retry_goes_to_a_living_server_at_once(serve, fault):
+def test_retry_goes_to_a_living_server_at_once(serve, waits, fault):
     """When a server fails, what was in flight goes to one that lives, past those that do not, without a wait (S19)."""
     failing, good = serve(fault), serve()
     dead = [serve(listening=False) for _ in range(3)]
     for seed in range(3):
         with Sending(failing, *dead, secondary=[good], reconnect_wait_max=60.0, seed=seed) as sending:
-            assert timed(sending.deliver, b"%d" % seed) < 0.25
+            sending.deliver(b"%d" % seed)
+    assert waits() == []
     assert good.lines() == [b"0", b"1", b"2"]
 
 
-def test_failing_server_is_not_the_first_to_be_tried_again(serve):
+def test_failing_server_is_not_the_first_to_be_tried_again(serve, waits):
     """A server that worked and failed is tried after its living peers (S19)."""
     for seed in range(4):
         servers = [serve(), serve()]
@@ -125,8 +133,9 @@ def test_failing_server_is_not_the_first_to_be_tried_again(serve):
             used, other = sorted(servers, key=lambda server: not server.lines())
             used.stop()
             used.restart(behaviours.hold)  # it accepts again, and does not work
-            assert timed(sending.deliver, b"b") < 0.25
+            sending.deliver(b"b")
             assert other.lines() == [b"b"]
+    assert waits() == []
 
 
 def test_back_to_the_primary(serve):
@@ -165,16 +174,16 @@ def test_back_to_the_primary(serve):
 def test_sick_primary_does_not_take_the_lines_back_and_forth(serve, sick):
     """A primary that accepts and does not work is tried ever more rarely; all goes by the secondary (S15, S20)."""
     primary, secondary, lines = serve(sick), serve(), iter(numbered(1, 100_000))
-    options = {"failback_interval": 0.1, "ack_response_timeout": 0.1, "seed": 1}
+    options = {"failback_interval": 0.1, "ack_response_timeout": 0.2, "seed": 1}
     with Sending(primary, secondary=[secondary], **options) as sending:
         end = time.monotonic() + 2.5
         while time.monotonic() < end:
             sending.deliver(next(lines))
 
-        # The first one, and others 0.2 s, 0.4 s, 0.8 s and 1.6 s apart; without growth there would be more than ten.
+        # Each costs up to 0.2 s, and comes 0.2 s, 0.4 s, 0.8 s and so on later; without growth there were eight.
         assert 3 <= len(primary.connections) <= 6
         assert sending.server == secondary.address
-        assert secondary.lines() == sending.lines
+        assert list(dict.fromkeys(secondary.lines())) == sending.lines
 
 
 def test_reconnect_goes_back_to_the_primary(serve):
