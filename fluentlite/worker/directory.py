@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from fluentlite.core.rotation import COMPRESSED_SUFFIXES, Identity, Sibling, compressed_of, is_rotated_name
 from fluentlite.worker.files import facts_of, is_out_of_descriptors, open_log
 
+MOST_READS = 10
+"""Times that a directory in which names move is read again."""
+
 
 class LogDirectory:
     """
@@ -29,12 +32,32 @@ class LogDirectory:
         return dict((os.path.split(self.path), os.path.split(real)))
 
     def siblings(self) -> list[Sibling]:
-        """Return all regular files beside the log, by full path; those that vanish meanwhile are left out."""
+        """
+        Return all regular files beside the log, by full path; those that vanish meanwhile are left out.
+
+        A file that is renamed while a directory is read can be missing, though it is always there: only what
+        was read twice alike is believed, as long as names do not move without end.
+        """
+        found = self._siblings()
+        for _ in range(MOST_READS):
+            before, found = found, self._siblings()
+            if _names(before) == _names(found):
+                break
+        return found
+
+    def _siblings(self) -> list[Sibling]:
         return [
             Sibling(entry_path, facts_of(result))
             for directory in self.places()
             for entry_path, result in _regular_files(directory)
         ]
+
+    def identity_at_path(self) -> set[Identity]:
+        """Return the identity of the file at the path, if there is one."""
+        try:
+            return {facts_of(os.stat(self.path)).identity}
+        except OSError:
+            return set()
 
     def rotated(self) -> list[Sibling]:
         """Return those whose names a rotation may have made."""
@@ -101,6 +124,10 @@ class LogDirectory:
                     return fd, sibling.name
             os.close(fd)
         return None
+
+
+def _names(siblings: list[Sibling]) -> dict[str, Identity]:
+    return {sibling.name: sibling.facts.identity for sibling in siblings}
 
 
 def _regular_files(directory: str) -> list[tuple[str, os.stat_result]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 
 from fluentlite.core.position import Marker
 from fluentlite.core.rotation import FileFacts, Identity
+
+RESERVED = 16
+"""Descriptors that are kept free of logs: for the server, its name, directories, our own log."""
 
 
 class NotAFileError(OSError):
@@ -26,6 +30,16 @@ def facts_of(result: os.stat_result) -> FileFacts:
     )
 
 
+def _most_logs() -> int:
+    """
+    Return the descriptor from which on none is used for a log.
+
+    The rest is for connections: with all of them taken by rotated files, these could never be delivered.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - min(RESERVED, limit // 3)
+
+
 def open_log(path: str) -> int:
     """
     Open *path* for reading; a FIFO or a device does not block, it is refused.
@@ -37,6 +51,9 @@ def open_log(path: str) -> int:
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may have effects
         raise NotAFileError(errno.EINVAL, "it is not a regular file", path)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    if fd >= _most_logs():
+        os.close(fd)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise NotAFileError(errno.EINVAL, "it is not a regular file", path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import os
 
+from fluentlite.config.model import TailSettings
 from fluentlite.core.forward import Position, Step
 from fluentlite.core.lines import MARKER_SIZE, LineSplitter, LongLines
 from fluentlite.core.position import Marker, Point
@@ -44,12 +46,14 @@ class Generation:
         packed: Offset up to which its lines are in chunks.
         is_started: Whether it has been decided where to read from.
         is_ended: Nothing can be read from it any more, but its partial line has not been returned.
-        was_deleted: It had no name any more when it was closed: its inode may be another file's by now.
+        was_deleted: Its bytes had no name any more when it was closed, or were cut off: whoever has its inode by
+            now has other bytes.
         carried: Lines that did not fit into the last chunk.
         quiet_since: When its end was reached (monotonic seconds), None while there is more to read.
         short_since: When it first seemed to have become shorter (monotonic seconds), None if it does not.
         head: Its first bytes, noted while none of them has been read.
-        empty_since_ns: Its last write while it had none, None once there are some or reading began further on.
+        unseen_since_ns: Files beside it that were written since then may have what it had before its first bytes
+            were seen; None once that has been looked into, or if reading began further on.
         seen: What the last look said of it.
     """
 
@@ -64,6 +68,7 @@ class Generation:
         self.head = b""
         self.quiet_since: float | None = None
         self.short_since: float | None = None
+        self.unseen_since_ns: int | None = self.seen.mtime_ns
         self._limits = limits
         self._nul_scanned = 0
         self.start(0)
@@ -81,8 +86,10 @@ class Generation:
         )
         self.delivered = Position(self.number, offset, self.splitter.window)
         self.is_started = True
-        self._note_head()
-        self.empty_since_ns = None if offset or self.head else self.seen.mtime_ns
+        if not self.head:
+            self._note_head()
+        if offset:
+            self.unseen_since_ns = None
 
     @property
     def source(self) -> str:
@@ -153,7 +160,9 @@ class Generation:
             OSError: The file cannot be read.
         """
         before = self.splitter.read_offset
-        data = os.pread(self.fd, size, before)
+        # The first bytes are looked at before they are read, so that what was there before them is read first.
+        is_unseen = self.unseen_since_ns is not None and not self.head
+        data = b"" if is_unseen else os.pread(self.fd, size, before)
         # After the read, not before: what was read belongs to the content that this check sees.
         lines: list[bytes] = []
         if self.is_same_content(now) and data:
@@ -191,8 +200,10 @@ class Generation:
 
     def look(self, now: float) -> None:
         """Note size and first bytes, and see whether the content is still the same."""
+        # Taken before the content is checked: they never say of this content what belongs to the next one.
+        facts = facts_of(os.fstat(self.fd))
         if self.is_same_content(now):
-            self.facts()
+            self.seen = facts
             self._note_head()
 
     def flush(self) -> list[bytes]:
@@ -203,13 +214,13 @@ class Generation:
     def replace_file(self, fd: int, name: str) -> None:
         """Go on, at the same offset, in another file with the same bytes."""
         self.close()
-        self.fd, self.name, self.is_ended = fd, name, False
+        self.fd, self.name, self.is_ended, self.was_deleted = fd, name, False, False
         self.identity = self.facts().identity
         self.quiet_since = self.short_since = None
 
     def hand_over(self) -> int:
         """Give the open descriptor to a successor; only the partial line is left here."""
-        fd, self.fd, self.is_ended = self.fd, -1, True
+        fd, self.fd, self.is_ended, self.was_deleted = self.fd, -1, True, True
         return fd
 
     def end(self) -> None:
@@ -226,7 +237,10 @@ class Generation:
 
     def _note_head(self) -> None:
         if not self.splitter.read_offset and len(self.head) < MARKER_SIZE:
-            self.head = os.pread(self.fd, MARKER_SIZE, 0)
+            head = os.pread(self.fd, MARKER_SIZE, 0)
+            if not head.startswith(self.head):
+                raise TruncatedError
+            self.head = head
 
     def _read_nuls(self, data: bytes) -> list[bytes]:
         """
@@ -268,3 +282,14 @@ class Generation:
                 return offset
         self._nul_scanned = offset - self.splitter.read_offset
         return None
+
+
+class GenerationMaker:
+    """Makes the generations of one worker, numbered as it meets them."""
+
+    def __init__(self, settings: TailSettings, max_lines: int) -> None:
+        self._limits = (settings.max_line_size, settings.long_lines, max_lines)
+        self._numbers = itertools.count(1)
+
+    def __call__(self, fd: int, name: str, epoch: int = 0) -> Generation:
+        return Generation(next(self._numbers), fd, name, epoch, self._limits)

@@ -44,8 +44,8 @@ class Resume:
                 generation.close()  # an older point in the same file: reading from there covers this one
             else:
                 generation.start(point.offset)
-                if not point.offset and not point.marker.size:
-                    generation.empty_since_ns = point.mtime_ns  # it may have been filled and emptied since
+                # Of an empty file nothing is known: it may have been filled and emptied since.
+                generation.unseen_since_ns = None if point.offset or point.marker.size else point.mtime_ns
                 generations.append(generation)
         return generations
 

@@ -21,7 +21,7 @@ from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, open_log
 from fluentlite.worker.finished import Finished
-from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, TruncatedError
+from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, GenerationMaker, TruncatedError
 from fluentlite.worker.missed import Missed
 from fluentlite.worker.resume import Resume, is_replaced_by, line_start, open_copy_of
 from fluentlite.worker.troubles import Troubles
@@ -45,16 +45,14 @@ class Tail:
     def __init__(self, settings: LogSettings, checkpoint: Checkpoint, max_lines: int) -> None:
         self.path = settings.path
         self.generations: list[Generation] = []
-        self.troubles = Troubles(self.path)
-        self.revision = 0
-        self._settings, self._max_lines = settings.tail, max_lines
-        self._checkpoint = checkpoint
-        self._directory = LogDirectory(self.path)
+        self.troubles, self.revision = Troubles(self.path), 0
+        self._settings = settings.tail
+        self._new_generation = GenerationMaker(settings.tail, max_lines)
+        self._checkpoint, self._directory = checkpoint, LogDirectory(self.path)
         self._finished = Finished(self._directory, checkpoint.state.finished)
         self._missed = Missed(self._directory, self._finished, self.troubles)
         self._is_started = checkpoint.state.is_started or checkpoint.is_broken
         self._since_ns = checkpoint.written_ns if checkpoint.state.is_started else 0
-        self._numbers = 0
         self._epochs: dict[Identity, int] = {}
 
     # -- what the worker asks ---------------------------------------------------------------------------
@@ -72,9 +70,7 @@ class Tail:
     def start(self, now: float) -> None:
         """Find the files that the checkpoint speaks of, and those that came since."""
         state = self._checkpoint.state
-        if self._checkpoint.is_broken:
-            self._finished.add_siblings(())
-        elif state.is_started:
+        if state.is_started:
             resume = Resume(self._directory, self._new_generation)
             self.generations = resume.run(state.points)
             self._epochs = resume.epochs
@@ -110,7 +106,7 @@ class Tail:
     def read(self, generation: Generation, size: int, now: float) -> list[bytes]:
         """Read from *generation* as ``Generation.read`` does; what goes wrong is dealt with here."""
         revision = self.revision
-        if generation.empty_since_ns is not None and not generation.is_closed:
+        if generation.unseen_since_ns is not None and not generation.is_closed:
             self._look_at(generation, now)
         if generation.is_closed or self.revision != revision:
             return []
@@ -161,8 +157,6 @@ class Tail:
                 return
             if self._is_suspect():
                 return  # what lies beside the path may be the copy of a followed file, and no missed one
-            if self._is_started and not self._adopt_missed(self._since_ns, identity):
-                return  # first the older ones: at the next look they are still to be had, and in order
             fd = open_log(self.path)
         except OSError as exc:
             self._left_path()
@@ -171,11 +165,13 @@ class Tail:
                 self._finished.add_siblings(())
             return
         self.troubles.opened()
-        if facts_of(os.fstat(fd)).identity != identity:
-            os.close(fd)  # the path has changed in between
-            return
         self._left_path()
-        self._append(fd)
+        generation = self._new_generation(fd, self.path)
+        # First the older ones: if not all can be had now, then at the next look, and in order.
+        if generation.identity == identity and (not self._is_started or self._adopt_missed(generation)):
+            self._append(generation)
+        else:
+            generation.close()
 
     def _is_suspect(self) -> bool:
         """Tell whether a followed file seems shorter; the next look finds out whether it was cut short."""
@@ -197,9 +193,8 @@ class Tail:
         if self.newest is not None and not self.troubles.is_waiting:
             self.newest.quiet_since = None
 
-    def _append(self, fd: int) -> None:
-        """The file behind *fd* is the newest generation; where it begins is decided once those before are read."""
-        generation = self._new_generation(fd, self.path)
+    def _append(self, generation: Generation) -> None:
+        """It is the newest one now; where it begins is decided once those before are read."""
         generation.epoch = self._epochs.get(generation.identity, 0)
         self.generations.append(generation)
         offset = self._finished.offset_in(generation)
@@ -207,6 +202,8 @@ class Tail:
             self._first_sight(generation)
         elif offset:
             generation.start(offset)  # a finished file is back at the path, perhaps with more in it
+        else:
+            generation.unseen_since_ns = self._since_ns  # rotations do not wait while we look
         log.info("%s: following inode %d", self.path, generation.identity.inode)
 
     def _first_sight(self, generation: Generation) -> None:
@@ -218,13 +215,9 @@ class Tail:
 
     # -- generations ------------------------------------------------------------------------------------
 
-    def _new_generation(self, fd: int, name: str, epoch: int = 0) -> Generation:
-        self._numbers += 1
-        limits = (self._settings.max_line_size, self._settings.long_lines, self._max_lines)
-        return Generation(self._numbers, fd, name, epoch, limits)
-
     def _followed(self) -> set[Identity]:
-        return {generation.identity for generation in self.generations if not generation.is_closed}
+        """Return the files that are being read or delivered; the inode of a deleted one may be another's by now."""
+        return {generation.identity for generation in self.generations if not generation.was_deleted}
 
     def _begin(self, generation: Generation, before: Generation | None) -> None:
         """Decide where a new generation begins, now that the one before it has been read to its end."""
@@ -248,9 +241,8 @@ class Tail:
             self._cut_short(generation)
         except OSError as exc:
             self.troubles.unreadable(generation, exc)
-        if generation.empty_since_ns is not None and generation.head:
-            since_ns, generation.empty_since_ns = generation.empty_since_ns, None
-            self._adopt_earlier(generation, since_ns)
+        if generation.head and generation.unseen_since_ns is not None and not generation.is_closed:
+            self._adopt_earlier(generation, generation.unseen_since_ns)
 
     def _cut_short(self, generation: Generation) -> None:
         """
@@ -271,29 +263,33 @@ class Tail:
         if not is_newest:
             os.close(fd)
             return
-        successor = self._new_generation(fd, generation.name, generation.epoch + 1)
+        successor = self._new_generation(fd, self.path, generation.epoch + 1)
         successor.start(0)
+        self.generations.append(successor)
+        since_ns = generation.unseen_since_ns
         if copy is not None:
             log.info("%s: cut short; what had not been read is looked for in %s", generation.name, copy[1])
             generation.replace_file(*copy)
-            self._adopt_missed(generation.seen.mtime_ns, successor.identity)
-        self.generations.append(successor)
-        self._finished.add_siblings(self._followed())
+        # Also without a copy, which may be compressed already: there may have been others since.
+        self._adopt_earlier(successor, generation.seen.mtime_ns if since_ns is None else since_ns)
 
-    def _adopt_missed(self, since_ns: int, at_path: Identity, unlike: bytes = b"") -> bool:
-        """Append the generations that came and went unseen; False if there are no descriptors for them now."""
-        files, are_all = self._missed.open(self._followed() | {at_path}, since_ns, unlike)
-        for fd, name in files:
-            self._left_path()
-            generation = self._new_generation(fd, name)
-            generation.start(self._finished.offset_in(generation))
-            self.generations.append(generation)
-            log.info("%s: reading %s, which was there unseen", self.path, name)
+    def _adopt_missed(self, at_path: Generation) -> bool:
+        """Append the generations that came and went unseen before this one; False if not all can be had now."""
+        files, are_all = self._missed.open(self._followed(), self._since_ns, at_path)
+        self.generations += map(self._unseen, files)
         return are_all
 
     def _adopt_earlier(self, generation: Generation, since_ns: int) -> None:
-        """A file that was empty has bytes: if it had others between two looks, only copies tell, and hold them."""
-        index, count = self.generations.index(generation), len(self.generations)
-        self._adopt_missed(since_ns, generation.identity, generation.head)
-        self.generations[index:] = self.generations[count:] + self.generations[index:count]
-        self.revision += len(self.generations) > count
+        """What *generation*'s file had before, cut short between two looks, only copies tell, and hold."""
+        files, are_all = self._missed.open(self._followed(), since_ns, generation, earlier_only=True)
+        generation.unseen_since_ns = None if are_all and generation.head else since_ns
+        index = self.generations.index(generation)
+        self.generations[index:index] = map(self._unseen, files)
+        self.revision += bool(files)
+
+    def _unseen(self, file: tuple[int, str]) -> Generation:
+        generation = self._new_generation(*file)
+        generation.start(self._finished.offset_in(generation))
+        generation.unseen_since_ns = None
+        log.info("%s: reading %s, which was there unseen", self.path, generation.name)
+        return generation

@@ -1,5 +1,9 @@
 """What random faults against the real worker have found, each in its shortest form."""
 
+import os
+import shutil
+import threading
+
 from following import numbered
 
 OLD = numbered(1, 200)
@@ -119,3 +123,34 @@ def test_an_empty_file_whose_inode_is_used_again(log, follower):
     follower.finish()
 
     assert follower.lines == ["rotated", "rotated, too", "now"]
+
+
+def test_rotations_do_not_wait_while_we_look(log, follower):
+    """With a rotation every millisecond while the agent looks around, no file is overlooked and none read twice (T04, T42)."""
+    follower.start()
+    is_over, expected = threading.Event(), []
+
+    def rotate():
+        for number in range(400):
+            lines = [f"{number}.{k}" for k in range(1 + number % 3)]
+            with open(log.path, "a") as file:  # real times: the verbs of log give files others for a moment
+                file.write("".join(f"{line}\n" for line in lines))
+            expected.extend(lines)
+            aside = log.path.with_name(f"app.log-{number:04}")
+            if number % 4:
+                shutil.copyfile(log.path, aside)
+                os.truncate(log.path, 0)
+            else:
+                log.path.rename(aside)
+        is_over.set()
+
+    writer = threading.Thread(target=rotate)
+    writer.start()
+    while not is_over.is_set():
+        follower.look(after=0.05)
+        follower.read()
+        follower.deliver()
+    writer.join()
+    follower.finish()
+
+    assert sorted(follower.lines) == sorted(expected)
