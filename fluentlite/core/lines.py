@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from itertools import repeat
 from typing import Literal
 
 LongLines = Literal["split", "truncate", "skip"]
 
 MARKER_SIZE = 1024
 """Bytes before an offset that tell one content of a file from another. One small read checks them."""
+
+SPARSE = 110
+"""Average bytes of a line from which on it is faster to look for newlines than to look at each byte."""
 
 
 class LineSplitter:
@@ -46,6 +51,7 @@ class LineSplitter:
         self.long_count = self.lost_bytes = 0
         self._max_line_size, self._long_lines, self._max_lines = max_line_size, long_lines, max_lines
         self._partial = bytearray()
+        self._is_sparse = False
         self._discarded = 0  # bytes of the current long line that are not in _partial
         self._is_continued = False  # the partial line is a later piece of a split one
         self._tail = self._window = tail[-MARKER_SIZE:]
@@ -67,7 +73,7 @@ class LineSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take *data*, or its first part (see ``read_offset``), and return the lines that it ends."""
-        lines = data.split(b"\n")
+        lines = self._split(data)
         if len(lines) > self._max_lines + 1 and len(data) > 1:
             return self.feed(data[: len(data) // 2])
         if self._partial:
@@ -94,6 +100,22 @@ class LineSplitter:
         self.read_offset += size
         self.end_offset = self.read_offset
         self._tail = self._window = b""
+
+    def _split(self, data: bytes) -> list[bytes]:
+        """
+        Return ``data.split(b"\\n")``.
+
+        CPython's split looks at every byte; ``readlines`` jumps from newline to newline. For lines of 200 bytes
+        that takes 0.6 of the time, for 2,000 bytes a quarter; for short ones, taking the newlines away costs more.
+        """
+        if self._is_sparse:
+            lines = list(map(bytes.removesuffix, BytesIO(data).readlines(), repeat(b"\n")))
+            if not data or data.endswith(b"\n"):
+                lines.append(b"")
+        else:
+            lines = data.split(b"\n")
+        self._is_sparse = len(data) > SPARSE * len(lines)
+        return lines
 
     def _advance(self, data: bytes) -> None:
         """Move both offsets, and the bytes before each of them, past *data*."""

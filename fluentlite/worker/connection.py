@@ -120,6 +120,9 @@ class Connection:
             self._advance()
         if now < self.deadline or self._session is None:
             return
+        self._read()  # after a suspend the clock may have run ahead of what has arrived long ago
+        if now < self.deadline:
+            return
         if not self.was_established:
             self._fail(
                 f"no handshake within {self._settings.connect_timeout:g} s: {self._session.waiting_for()}"

@@ -32,25 +32,8 @@ class LogDirectory:
         return dict((os.path.split(self.path), os.path.split(real)))
 
     def siblings(self) -> list[Sibling]:
-        """
-        Return all regular files beside the log, by full path; those that vanish meanwhile are left out.
-
-        A file that is renamed while a directory is read can be missing, though it is always there: only what
-        was read twice alike is believed, as long as names do not move without end.
-        """
-        found = self._siblings()
-        for _ in range(MOST_READS):
-            before, found = found, self._siblings()
-            if _names(before) == _names(found):
-                break
-        return found
-
-    def _siblings(self) -> list[Sibling]:
-        return [
-            Sibling(entry_path, facts_of(result))
-            for directory in self.places()
-            for entry_path, result in _regular_files(directory)
-        ]
+        """Return all regular files beside the log, by full path; those that vanish meanwhile are left out."""
+        return _files_in(self.places())
 
     def identity_at_path(self) -> set[Identity]:
         """Return the identity of the file at the path, if there is one."""
@@ -61,10 +44,10 @@ class LogDirectory:
 
     def rotated(self) -> list[Sibling]:
         """Return those whose names a rotation may have made."""
-        places = self.places()
+        places = self.places()  # once: a link may lead elsewhere meanwhile
         return [
             sibling
-            for sibling in self.siblings()
+            for sibling in _files_in(places)
             if is_rotated_name(places[os.path.dirname(sibling.name)], os.path.basename(sibling.name))
         ]
 
@@ -124,6 +107,27 @@ class LogDirectory:
                     return fd, sibling.name
             os.close(fd)
         return None
+
+
+def _files_in(directories: Collection[str]) -> list[Sibling]:
+    """
+    A file that is renamed while a directory is read can be missing, though it is always there: only what
+    was read twice alike is believed, as long as names do not move without end.
+    """
+    found = _read(directories)
+    for _ in range(MOST_READS):
+        before, found = found, _read(directories)
+        if _names(before) == _names(found):
+            break
+    return found
+
+
+def _read(directories: Iterable[str]) -> list[Sibling]:
+    return [
+        Sibling(entry_path, facts_of(result))
+        for directory in directories
+        for entry_path, result in _regular_files(directory)
+    ]
 
 
 def _names(siblings: list[Sibling]) -> dict[str, Identity]:

@@ -92,6 +92,8 @@ class Evidence:
         if len({reception.chunk_id for reception in receptions}) == 1:
             return True
         first = min(reception.connection.opened_at for reception in receptions)
+        # A server that hung accepted then what clients, perhaps gone since, had connected and sent before.
+        first = min([first, *(d.start for d in self.disturbances if d.start <= first <= d.end + ACK_SIGHT)])
         last = max(reception.at for reception in receptions)
         return any(first <= time <= last for time in self.restarts + self.splits)
 
