@@ -51,7 +51,11 @@ def run_demo(argv: Sequence[str]) -> int:
     if any(word in ("-h", "--help") for word in argv):
         print(HELP)
         return 0
-    problems = [f"{word}: there is no such file. Name existing files, or none." for word in argv if not os.path.isfile(word)]  # fmt: skip
+    problems = [
+        f"{word}: there is no such file, or it is no regular one. Name existing log files, or none."
+        for word in argv
+        if not os.path.isfile(word)
+    ]
     if problems:
         raise ConfigError(*problems)
     directory = Path(tempfile.mkdtemp(prefix="fluentlite-demo-"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from fluentlite.core.rotation import COMPRESSED_SUFFIXES, Identity, Sibling, compressed_of, is_rotated_name
 from fluentlite.worker.files import facts_of, is_out_of_descriptors, open_log

@@ -55,6 +55,7 @@ class Generation:
         unseen_since_ns: Files beside it that were written since then may have what it had before its first bytes
             were seen; None once that has been looked into, or if reading began further on.
         seen: What the last look said of it.
+        long_seen: Long lines, and their bytes that go nowhere, that have been reported.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Generation:
         self.quiet_since: float | None = None
         self.short_since: float | None = None
         self.unseen_since_ns: int | None = self.seen.mtime_ns
+        self.long_seen = (0, 0)
         self._limits = limits
         self._nul_scanned = 0
         self.start(0)
@@ -84,7 +86,7 @@ class Generation:
             long_lines=long_lines,
             max_lines=max_lines,
         )
-        self.delivered = Position(self.number, offset, self.splitter.window)
+        self.delivered, self.long_seen = Position(self.number, offset, self.splitter.window), (0, 0)
         self.is_started = True
         if not self.head:
             self._note_head()

@@ -235,6 +235,7 @@ class Tail:
         return generation is not self.newest or (self.troubles.is_waiting and generation.links() == 0)
 
     def _look_at(self, generation: Generation, now: float) -> None:
+        self.troubles.note_long_lines(generation, now)
         try:
             generation.look(now)
         except TruncatedError:

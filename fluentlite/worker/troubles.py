@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 
 from fluentlite.worker.files import NotAFileError, is_out_of_descriptors
@@ -10,6 +11,9 @@ from fluentlite.worker.generation import Generation
 from fluentlite.worker.report import Condition
 
 log = logging.getLogger(__name__)
+
+LONG_LINES_INTERVAL = 60.0
+"""Seconds between two reports of lines that are too long."""
 
 
 class Troubles:
@@ -27,6 +31,8 @@ class Troubles:
         self._access = Condition(log, logging.WARNING)
         self._reading = Condition(log)
         self._descriptors = Condition(log)
+        self._long_lines = self._lost_bytes = 0
+        self._long_said_at = -math.inf
 
     @property
     def message(self) -> str:
@@ -75,6 +81,21 @@ class Troubles:
             )
         else:
             log.info("%s (inode %d): cut short; all of it had been read", name, inode)
+
+    def note_long_lines(self, generation: Generation, now: float) -> None:
+        """Say how many lines were too long since this was last said, at most once in ``LONG_LINES_INTERVAL``."""
+        seen = (generation.splitter.long_count, generation.splitter.lost_bytes)
+        self._long_lines += seen[0] - generation.long_seen[0]
+        self._lost_bytes += seen[1] - generation.long_seen[1]
+        generation.long_seen = seen
+        if self._long_lines and now - self._long_said_at >= LONG_LINES_INTERVAL:
+            log.log(
+                logging.WARNING if self._lost_bytes else logging.INFO,
+                "%s (inode %d): %d lines were longer than max_line_size; %d bytes of them are not sent (long_lines)",
+                generation.name, generation.identity.inode, self._long_lines, self._lost_bytes,
+            )  # fmt: skip
+            self._long_lines = self._lost_bytes = 0
+            self._long_said_at = now
 
     def out_of_descriptors(self, exc: OSError) -> None:
         """A rotated generation cannot be opened now."""

@@ -2,12 +2,23 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 
 from following import numbered
 
 OLD = numbered(1, 200)
 """More than a marker's bytes: where the new content is short, there is nothing in the place of the marker."""
+
+
+SWITCH_ON = """
+import os, sys
+for number in range(6000):
+    os.symlink(("r1", "r2")[number % 2], "draft")
+    os.rename("draft", sys.argv[1])
+"""
+"""A process that switches a link for about half a second."""
 
 
 def test_copytruncate_and_a_rotation_at_once(log, follower):
@@ -154,3 +165,20 @@ def test_rotations_do_not_wait_while_we_look(log, follower):
     follower.finish()
 
     assert sorted(follower.lines) == sorted(expected)
+
+
+def test_a_link_that_leads_elsewhere_while_we_look(directory, make_follower):
+    """A link in the path that is switched again and again harms nobody who is just looking around (T16)."""
+    for name in ("r1", "r2"):
+        (directory / name).mkdir()
+        (directory / name / "app.log.1").write_text("old\n")
+    link = directory / "current"
+    link.symlink_to(directory / "r1")
+    follower = make_follower(link / "app.log")
+    follower.start()
+    with subprocess.Popen([sys.executable, "-c", SWITCH_ON, str(link)], cwd=directory) as switching:
+        places = set()
+        while switching.poll() is None:
+            places |= {sibling.name for sibling in follower.tail._directory.rotated()}
+
+    assert places == {str(directory / name / "app.log.1") for name in ("current", "r1", "r2")}

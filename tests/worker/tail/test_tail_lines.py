@@ -202,3 +202,20 @@ def test_a_file_without_a_newline_at_its_end_is_not_read_to_death(log, follower)
         assert follower.read() == []
 
     assert os.times().user - before < 0.5
+
+
+def test_lines_that_are_cut_are_reported(log, make_follower, said):
+    """How many lines were too long, and how many of their bytes nobody gets, is said, and not for each line (T28)."""
+    follower = make_follower(max_line_size=100, long_lines="truncate").start()
+    for _ in range(3):
+        log.append("x" * 130, "y")
+        follower.look(after=1.0)
+        follower.follow()
+    follower.look(after=100.0)
+    follower.finish()
+
+    assert follower.lines == ["x" * 100, "y"] * 3
+    assert [line.partition(": ")[2] for line in said()] == [
+        "1 lines were longer than max_line_size; 30 bytes of them are not sent (long_lines)",
+        "2 lines were longer than max_line_size; 60 bytes of them are not sent (long_lines)",
+    ]
