@@ -42,7 +42,8 @@ class Generation:
         received: Whole lines that have arrived, each counted once.
         newest: Highest number that has arrived.
         fragments: Lines without a newline, or without their beginning; with what has brought them.
-        is_excused: What has not arrived need not arrive.
+        excused_at: Since when what has not arrived need not arrive (monotonic seconds).
+        complete_since: Since when all has arrived, by the last look.
     """
 
     number: int
@@ -53,13 +54,23 @@ class Generation:
     received: int = 0
     newest: int = -1
     fragments: dict[bytes, list[Reception]] = field(default_factory=dict)
-    is_excused: bool = False
+    excused_at: float | None = None
     complete_since: float | None = None
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether what has not arrived need not arrive."""
+        return self.excused_at is not None
+
+    @property
+    def missing(self) -> int:
+        """Whole lines that have not arrived."""
+        return self.end - self.first - self.received
 
     @property
     def is_complete(self) -> bool:
         """Whether all that was written has arrived."""
-        return self.received == self.end - self.first and all(self.fragments.values())
+        return not self.missing and all(self.fragments.values())
 
 
 class Model:
@@ -87,6 +98,7 @@ class Model:
         self.connections: dict[tuple[str, int], Connection] = {}
         self._fragments: dict[bytes, Generation] = {}
         self._torn_numbers: set[int] = set()
+        self._forgotten_excused = 0
         self._forgotten_fragments: deque[bytes] = deque(maxlen=10_000)
 
     # -- what was written -------------------------------------------------------------------------------
@@ -119,8 +131,8 @@ class Model:
 
     def excuse(self, generation: Generation) -> None:
         """What has not arrived of *generation* cannot be read by anybody any more."""
-        if not generation.is_complete:
-            generation.is_excused = True
+        if not generation.is_complete and not generation.is_excused:
+            generation.excused_at = time.monotonic()
 
     # -- what has arrived -------------------------------------------------------------------------------
 
@@ -170,6 +182,8 @@ class Model:
 
     def _note_new(self, first: int, end: int, reception: Reception) -> None:
         self.delivered += end - first
+        if first < self.generations[0].first:  # excused and forgotten; it may arrive
+            return
         while first < end:
             index = bisect.bisect_right(self.generations, first, key=attrgetter("first")) - 1
             generation = self.generations[index]
@@ -219,7 +233,11 @@ class Model:
     def count_lost(self) -> int:
         """Return how many whole lines must arrive and have not."""
         waiting = (g for g in self.generations if not g.is_excused)
-        return sum(generation.end - generation.first - generation.received for generation in waiting)
+        return sum(generation.missing for generation in waiting)
+
+    def count_excused(self) -> int:
+        """Return how many whole lines have not arrived and need not."""
+        return self._forgotten_excused + sum(g.missing for g in self.generations if g.is_excused)
 
     def doubled(self) -> tuple[int, int, list[str]]:
         """Return how many lines came twice with an explanation, how many without, and examples of the latter."""
@@ -232,12 +250,13 @@ class Model:
         return explained, unexplained, examples
 
     def forget(self, before: float) -> None:
-        """Keep no memory of generations without a name that were complete *before* that time (monotonic seconds)."""
+        """Keep no memory of generations without a name that were complete, or excused, *before* then (monotonic)."""
         while len(self.generations) > 1:
             oldest = self.generations[0]
-            is_old = oldest.complete_since is not None and oldest.complete_since < before
-            if oldest.name or not (is_old or oldest.is_excused):
+            since = oldest.complete_since if oldest.is_complete else oldest.excused_at
+            if oldest.name or since is None or since >= before:
                 break
+            self._forgotten_excused += oldest.missing
             for part in oldest.fragments:
                 del self._fragments[part]
                 self._forgotten_fragments.append(part)

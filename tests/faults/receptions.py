@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 ACK_SIGHT = 1.0
 """Seconds within which a worker that is not stopped has read an ack and written its position, on a busy machine."""
 
+ACCEPTED = 0.5
+"""Seconds within which a sink that is not stopped has accepted a connection, on a busy machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
@@ -81,7 +84,10 @@ class Evidence:
         if until is None:
             return False  # neither acknowledged nor ended: on its way at this moment
         return not any(
-            d.start <= until + ACK_SIGHT and d.end + ACK_SIGHT >= reception.at for d in self.disturbances
+            d.start <= until + ACK_SIGHT
+            and d.end + ACK_SIGHT >= reception.at
+            and d.end + ACCEPTED >= connection.opened_at
+            for d in self.disturbances
         )
 
     def explains(self, receptions: tuple[Reception, ...]) -> bool:

@@ -52,6 +52,7 @@ class Report:
     delivered: int
     lost: list[str]
     count_lost: int
+    excused: int
     explained: int
     count_unexplained: int
     unexplained: list[str]
@@ -73,7 +74,7 @@ class Report:
     def __str__(self) -> str:
         return (
             f"{self.written} lines written, {self.delivered} delivered, {self.count_lost} lost, "
-            f"{self.explained} doubled with an explanation, {self.count_unexplained} without, {self.torn} torn, "
+            f"{self.excused} beyond reach, {self.explained} doubled with an explanation, {self.count_unexplained} without, {self.torn} torn, "
             f"longest silence {self.longest_silence:.1f} s"
         )
 
@@ -277,6 +278,6 @@ class Stage:
         model = self.model
         explained, count_unexplained, unexplained = model.doubled()
         return Report(
-            model.due, model.delivered, model.lost(), model.count_lost(), explained, count_unexplained,
-            unexplained, model.torn, model.wrong, self.agent.problems(), model.longest_silence,
+            model.due, model.delivered, model.lost(), model.count_lost(), model.count_excused(), explained,
+            count_unexplained, unexplained, model.torn, model.wrong, self.agent.problems(), model.longest_silence,
         )  # fmt: skip
