@@ -20,8 +20,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from faults.operations import draw
 from faults.stage import Report, Stage
 
-JUDGED_AFTER = 20.0
-"""Seconds after which complete generations are judged and forgotten."""
+MOST_OUTAGE = 10.0
+"""Seconds after which whatever is down, stopped or frozen is mended, whether chance wants it or not."""
+
+JUDGED_AFTER = 60.0
+"""Seconds after which complete generations are judged and forgotten: longer than anything can be on its way."""
 
 EVIDENCE_KEPT = 900.0
 """Seconds for which it is remembered what happened to whom."""
@@ -38,6 +41,7 @@ class Soak:
         self._stage, self._rng = stage, random.Random(seed)
         self._faults: Counter[str] = Counter()
         self._sizes: list[int] = []
+        self._out_since: dict[str, float] = {}
         self._started = time.monotonic()
 
     def run(self, seconds: float) -> Report:
@@ -50,18 +54,34 @@ class Soak:
             self._faults[kind.name] += 1
             kind.act(stage, self._rng)
             stage.run_for(self._rng.uniform(0.2, 1.8))
+            self._mend(time.monotonic())
             if size := stage.agent.resident_size():
                 self._sizes.append(size)
             stage.model.forget(now - JUDGED_AFTER)
             stage.evidence.forget(now - EVIDENCE_KEPT)
             if now >= say_at:
                 say_at += 60
-                self._say(stage.report())
+                self._say(stage.report(), "not yet there")
         return stage.finish(timeout=120.0)
 
-    def _say(self, report: Report) -> None:
+    def _mend(self, now: float) -> None:
+        """End what has lasted too long, so that there is no more on its way than the model remembers."""
+        agent = self._stage.agent
+        states = {"worker": agent.is_running and not agent.is_frozen}
+        states |= {server.name: server.is_up for server in self._stage.servers}
+        for name, is_well in states.items():
+            if is_well:
+                self._out_since.pop(name, None)
+            elif now - self._out_since.setdefault(name, now) > MOST_OUTAGE:
+                agent.thaw()
+                agent.start()
+                for server in self._stage.servers:
+                    server.up()
+
+    def _say(self, report: Report, missing: str = "lost") -> None:
         elapsed = time.monotonic() - self._started
-        print(f"{elapsed:6.0f} s, {sum(self._faults.values())} faults: {report}", flush=True)
+        text = str(report).replace(" lost,", f" {missing},")
+        print(f"{elapsed:6.0f} s, {sum(self._faults.values())} faults: {text}", flush=True)
 
     def say_all(self, report: Report) -> None:
         """Print the verdict."""
