@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import random
 import resource
 import secrets
@@ -230,12 +229,8 @@ class Worker:
 
 
 def _standard_input() -> int:
-    try:
-        os.fstat(STDIN)
-    except OSError as exc:
-        raise ConfigError(
-            f"standard input cannot be read ({exc.strerror}). Give the agent a pipe or a file."
-        ) from exc
+    if sys.stdin is None:  # closed when we started; by now the descriptor may be something of ours
+        raise ConfigError("standard input is closed. Give the agent a pipe or a file to read.")
     return STDIN
 
 

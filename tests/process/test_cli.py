@@ -126,3 +126,16 @@ def test_demo_of_files_compares_their_bytes(tmp_path):
     assert (status, err) == (0, "")
     assert "given.log: 10000 lines delivered" in out
     assert "the same bytes as in the file" in out
+
+
+def test_agent_with_a_closed_standard_input_says_so(tmp_path):
+    """An agent that is to read a standard input that is closed ends with a sentence; it reads nothing else instead."""
+    words = ("agent", "-l", tmp_path / "own.log", "t", "-", "127.0.0.1:9")
+    command = [sys.executable, "-m", "fluentlite", *map(str, words)]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, text=True, timeout=30
+    )
+
+    assert done.returncode == 1
+    assert "standard input is closed" in done.stderr
+    assert "Traceback" not in done.stderr
