@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from faults.operations import draw
+from faults.settings import variant
 from faults.stage import Report, Stage
 
 MOST_OUTAGE = 10.0
@@ -62,7 +63,7 @@ class Soak:
             if now >= say_at:
                 say_at += 60
                 self._say(stage.report(), "not yet there")
-        return stage.finish(timeout=120.0)
+        return stage.finish()
 
     def _mend(self, now: float) -> None:
         """End what has lasted too long, so that there is no more on its way than the model remembers."""
@@ -106,7 +107,14 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.rate:g} lines/s for {options.seconds:g} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="fluentlite-soak-") as directory:
-        stage = Stage(Path(directory), seed=options.seed, rate=options.rate, secondary=True, ack_delay=0.02)
+        stage = Stage(
+            Path(directory),
+            options=variant(options.seed),
+            seed=options.seed,
+            rate=options.rate,
+            secondary=True,
+            ack_delay=0.02,
+        )
         with stage:
             soak = Soak(stage, options.seed)
             report = soak.run(options.seconds)

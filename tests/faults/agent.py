@@ -63,6 +63,7 @@ class Agent:
         self._state_dir = directory / "state"
         self.log_path, self._stderr_path = directory / "agent.log", directory / "agent.stderr"
         self._process: subprocess.Popen[bytes] | None = None
+        self._successor: subprocess.Popen[bytes] | None = None
         self._log_read = 0
         self._frozen_since = 0.0
         self.surprises: list[str] = []
@@ -83,8 +84,12 @@ class Agent:
     def start(self) -> None:
         """Start it, unless it runs."""
         if self._process is None:
-            with open(self._stderr_path, "ab") as stderr:
-                self._process = subprocess.Popen(self._command(), stderr=stderr, stdin=subprocess.DEVNULL)
+            self._process = self._spawn()
+
+    def start_successor(self) -> None:
+        """Start another one beside it, as careless scripts do: it must wait, and take over when this one ends."""
+        if self._process is not None and self._successor is None:
+            self._successor = self._spawn()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -93,7 +98,8 @@ class Agent:
         since = self._frozen_since or time.monotonic()
         self._process.kill()
         self._process.wait()
-        self._process, self._frozen_since = None, 0.0
+        self._frozen_since = 0.0
+        self._has_ended()
         self._note_restart(Disturbance("agent killed", since, time.monotonic()))
         self.read_log()
 
@@ -110,13 +116,18 @@ class Agent:
         status = self._process.poll()
         if status is None:
             return False
-        was_set_up = (
-            self.count(f"({self._process.pid}) ") > 0
-        )  # before, TERM ends an interpreter that is starting
-        self._expect(status == (0 if was_set_up else -signal.SIGTERM), f"it ended with status {status}")
-        self._process = None
+        # Before it has said something it may be an interpreter that is starting, which TERM just ends.
+        is_starting = self.count(f"({self._process.pid}) ") == 0
+        is_fine = status == 0 or (is_starting and status == -signal.SIGTERM)
+        self._expect(is_fine, f"it ended with status {status}")
+        self._has_ended()
         self.read_log()
         return True
+
+    def hang_up(self) -> None:
+        """HUP: connect anew."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def freeze(self) -> None:
         """SIGSTOP: the machine is too busy, or asleep."""
@@ -133,7 +144,7 @@ class Agent:
     def check_alive(self) -> None:
         """Note it if the worker died by itself."""
         if self._process is not None and (status := self._process.poll()) is not None:
-            self._process = None
+            self._has_ended()
             self._expect(False, f"it died with status {status}")
             self._note_restart(Disturbance("agent died", time.monotonic() - 1.0, time.monotonic()))
 
@@ -194,11 +205,19 @@ class Agent:
         return self.surprises + missed + ([f"standard error: {complaints}"] if complaints else [])
 
     def close(self) -> None:
-        if self._process is not None:
+        while self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._has_ended()
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with open(self._stderr_path, "ab") as stderr:
+            return subprocess.Popen(self._command(), stderr=stderr, stdin=subprocess.DEVNULL)
+
+    def _has_ended(self) -> None:
+        self._process, self._successor = self._successor, None
 
     def _command(self) -> list[str]:
         options = self._options

@@ -139,6 +139,17 @@ def _start(stage: Stage, _rng: random.Random) -> None:
     stage.agent.start()
 
 
+def _overlap(stage: Stage, rng: random.Random) -> None:
+    """The next worker is started before the one that runs is told to stop, or killed."""
+    stage.agent.start_successor()
+    stage.run_for(rng.uniform(0, 0.5))
+    (stage.kill_agent if rng.random() < 0.3 else stage.stop_agent)()
+
+
+def _hang_up(stage: Stage, _rng: random.Random) -> None:
+    stage.agent.hang_up()
+
+
 def _freeze(stage: Stage, _rng: random.Random) -> None:
     stage.agent.freeze()
 
@@ -217,6 +228,8 @@ KINDS = (
     Kind("stop and start", 2, _restart, _is_running),
     Kind("kill", 2, _kill, _is_running),
     Kind("kill and start", 3, _kill_and_start, _is_running),
+    Kind("overlapping restart", 2, _overlap, _is_running),
+    Kind("hang up", 2, _hang_up, Stage.has_seen_all),  # before, it would end an interpreter that is starting
     Kind("start", 12, _start, _is_stopped),
     Kind("freeze", 2, _freeze, lambda stage: stage.agent.is_running and not stage.agent.is_frozen),
     Kind("thaw", 12, _thaw, lambda stage: stage.agent.is_frozen),

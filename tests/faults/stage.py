@@ -15,30 +15,17 @@ from .agent import Agent, Options
 from .model import Generation, Model
 from .receptions import Evidence
 from .server import Server
+from .settings import MAX_IN_FLIGHT, QUICK
 from .writer import LogWriter
-
-MAX_IN_FLIGHT = 4
-
-QUICK = Options(
-    primary=(),
-    forward={
-        "ack_response_timeout": 2.0,
-        "connect_timeout": 1.0,
-        "send_timeout": 2.0,
-        "reconnect_wait_max": 0.5,
-        "failback_interval": 1.0,
-        "max_in_flight": MAX_IN_FLIGHT,
-    },
-    tail={"read_from_head": True, "rotate_wait": 1.0, "poll_interval": 0.5, "read_buffer_size": 1 << 17},
-    stop_timeout=5.0,
-)
-"""Short waits and small chunks: more can go wrong in a second."""
 
 STEP = 0.01
 """Seconds between two looks at everything."""
 
 LATE_REOPEN = 0.4
 """Longest time in seconds for which a writer goes on in a renamed file; well below ``rotate_wait``."""
+
+MOST_SILENCE = 10.0
+"""Seconds without a new line after which nothing will come any more; longer than all waits of *QUICK* together."""
 
 KEPT_FILES = 6
 """Rotated files that stay in the directory after they have been delivered."""
@@ -244,7 +231,7 @@ class Stage:
 
     # -- the end ----------------------------------------------------------------------------------------
 
-    def finish(self, *, timeout: float = 30.0) -> Report:
+    def finish(self, *, most_silence: float = MOST_SILENCE) -> Report:
         """Mend everything, wait until all has arrived, restart the worker once more, and judge."""
         self.writer.write(0)
         if self.writer.is_late:
@@ -253,11 +240,18 @@ class Stage:
         for server in self.servers:
             server.up()
         self.agent.start()
-        with contextlib.suppress(AssertionError):  # the report says what is missing
-            self.wait(lambda: self.model.is_complete, "all lines arrived", timeout=timeout)
+        self._wait_for_all(most_silence)
         self.stop_agent(writing=False)
         self._look_again()
         return self.report()
+
+    def _wait_for_all(self, most_silence: float) -> None:
+        """Wait as long as lines come; the report says what is missing."""
+        deadline, delivered = time.monotonic() + most_silence, self.model.delivered
+        while not self.model.is_complete and time.monotonic() < deadline:
+            self.run_idle(STEP)
+            if self.model.delivered > delivered:
+                deadline, delivered = time.monotonic() + most_silence, self.model.delivered
 
     def _look_again(self) -> None:
         """A worker that is started once more finds nothing to send."""

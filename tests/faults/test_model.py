@@ -13,7 +13,8 @@ from .lines import line
 from .model import Model
 from .receptions import Disturbance, Evidence
 from .server import Server
-from .stage import QUICK, Stage
+from .settings import QUICK
+from .stage import Stage
 
 KILLED_AT = 100.0
 
@@ -272,7 +273,7 @@ def test_a_worker_that_loses_lines(tmp_path):
         stage.servers[0].hang()
         stage.run_for(0.5)
         stage.kill_server(stage.servers[0])
-        report = stage.finish(timeout=2.0)
+        report = stage.finish(most_silence=2.0)
 
     assert report.count_lost > 100
     assert any(problem.startswith("lost: generation 0") for problem in report.problems)

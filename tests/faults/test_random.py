@@ -7,6 +7,7 @@ import os
 import pytest
 
 from .operations import perform
+from .settings import variant
 from .stage import Stage
 
 # FAULT_SEEDS="17 18 19" runs these instead.
@@ -20,10 +21,11 @@ def test_random_faults(tmp_path, seed):
     history: list[str] = []
     stage = Stage(
         tmp_path,
+        options=variant(seed),
         seed=seed,
         rate=(300.0, 3000.0)[seed % 2],
         secondary=seed % 3 == 0,
-        ack_delay=(0.0, 0.02, 0.2)[seed % 5 % 3],
+        ack_delay=(0.0, 0.02, 0.1)[seed % 5 % 3],
         targets=(0, 0, 0, 1, 0, 2)[seed % 6],
     )
     with stage:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from .stage import QUICK, Stage
+from .settings import QUICK
+from .stage import Stage
 
 RESTARTS = 5
 
