@@ -24,7 +24,7 @@ from bench.plan import FULL, QUICK, Plan
 from bench.report import budgets, tables
 from bench.throughput import Case, compare, compare_formats, summary_of_ratios
 from fluentlite import __version__
-from fluentlite.worker.logfile import start_log
+from fluentlite.logfile import start_log
 
 ResultT = TypeVar("ResultT")
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from fluentlite.config.flag_table import help_text, wants_help
 from fluentlite.config.flags import AgentOptions, agent_settings
 from fluentlite.errors import ConfigError
+from fluentlite.logfile import start_log
 from fluentlite.signals import WORKER_SIGNALS, SignalInbox
-from fluentlite.worker.logfile import start_log
 from fluentlite.worker.main import run_worker
 
 log = logging.getLogger(__name__)

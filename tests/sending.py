@@ -35,10 +35,10 @@ from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSe
 from fluentlite.core.entries import MsgpackEntries
 from fluentlite.core.forward import Chunk, ChunkEncoder, Position, Step
 from fluentlite.core.position import SLOT_SIZE, newest
+from fluentlite.logfile import start_log
+from fluentlite.loop import Loop
 from fluentlite.signals import WORKER_SIGNALS, SignalInbox
 from fluentlite.worker.checkpoint import checkpoint_path
-from fluentlite.worker.logfile import start_log
-from fluentlite.worker.loop import Loop
 from fluentlite.worker.main import run_worker
 from fluentlite.worker.sender import Sender
 

@@ -120,13 +120,19 @@ def test_waits_do_not_use_the_wall_clock():
         and isinstance(node.value, ast.Name)
         and node.value.id in ("time", "datetime", "date", "dt", "_time")
         and name.startswith(
-            ("fluentlite.worker", "fluentlite.master", "fluentlite.signals", "fluentlite.agent")
+            (
+                "fluentlite.worker",
+                "fluentlite.master",
+                "fluentlite.signals",
+                "fluentlite.agent",
+                "fluentlite.logfile",
+            )
         )
     }
 
-    assert {use for use in uses if use[0].startswith("fluentlite.worker")} == {
+    assert {use for use in uses if use[0].startswith(("fluentlite.worker", "fluentlite.logfile"))} == {
         ("fluentlite.worker.checkpoint", "time_ns"),
-        ("fluentlite.worker.logfile", "localtime"),
+        ("fluentlite.logfile", "localtime"),
         ("fluentlite.worker.main", "time_ns"),
     }
 

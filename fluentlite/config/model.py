@@ -126,6 +126,8 @@ class MasterSettings:
     user: str | None = None
     nice: int = 0
     stop_timeout: float = 10.0
+    memory_limit: int = 0
+    """Bytes of resident memory above which a worker is replaced gently; 0 = no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,7 @@ MASTER = Table(
         user=Text(),
         nice=Integer(-20, 19),
         stop_timeout=Number(0, _HOUR),
+        memory_limit=Integer(0, 1 << 40),
     ),
 )
 

@@ -30,7 +30,7 @@ from fluentlite.core.position import (
     newest,
 )
 from fluentlite.errors import StateError
-from fluentlite.worker.report import Condition
+from fluentlite.report import Condition
 from fluentlite.worker.statedir import make_directory, sync_directory, write_whole
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk
 from fluentlite.core.session import Credentials, ForwardSession, State
 from fluentlite.errors import AuthenticationError, RemoteProtocolError
+from fluentlite.loop import READ, WRITE, Loop
 from fluentlite.worker.dial import Dialer
-from fluentlite.worker.loop import READ, WRITE, Loop
 
 RECEIVE_SIZE = 65536
 

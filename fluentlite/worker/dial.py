@@ -9,7 +9,7 @@ import socket
 import time
 
 from fluentlite.config.model import Server
-from fluentlite.worker.loop import WRITE, Loop
+from fluentlite.loop import WRITE, Loop
 from fluentlite.worker.resolve import Address, Lookup
 
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Position
 from fluentlite.core.rotation import Identity
+from fluentlite.loop import Loop
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.checkpoint import Checkpoint, LockedError
 from fluentlite.worker.drain import Source
-from fluentlite.worker.loop import Loop
 from fluentlite.worker.tail import Tail
 from fluentlite.worker.watch import Watch
 

@@ -17,11 +17,11 @@ from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import ChunkEncoder
 from fluentlite.core.pace import Pace
 from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.logfile import reopen_log
+from fluentlite.loop import Loop
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
 from fluentlite.worker.follow import Followed, FollowedLog, open_checkpoint
-from fluentlite.worker.logfile import reopen_log
-from fluentlite.worker.loop import Loop
 from fluentlite.worker.memory import keep_heap, release_heap
 from fluentlite.worker.sender import Sender
 from fluentlite.worker.stream import Stream

@@ -17,9 +17,9 @@ from fluentlite.core.inflight import SPLIT_AFTER, InFlight
 from fluentlite.core.renewal import Renewal
 from fluentlite.core.retry import Backoff
 from fluentlite.core.servers import ServerChoice
+from fluentlite.loop import Loop
+from fluentlite.report import Condition
 from fluentlite.worker.connection import Connection
-from fluentlite.worker.loop import Loop
-from fluentlite.worker.report import Condition
 
 log = logging.getLogger(__name__)
 

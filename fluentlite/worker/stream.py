@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fluentlite.config.model import TailSettings
 from fluentlite.core.forward import Position, Step
 from fluentlite.core.lines import LineSplitter
-from fluentlite.worker.loop import Loop
+from fluentlite.loop import Loop
 
 
 class Stream:

@@ -6,9 +6,9 @@ import logging
 import math
 import os
 
+from fluentlite.report import Condition
 from fluentlite.worker.files import NotAFileError, is_out_of_descriptors
 from fluentlite.worker.generation import Generation
-from fluentlite.worker.report import Condition
 
 log = logging.getLogger(__name__)
 

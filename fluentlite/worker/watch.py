@@ -12,9 +12,9 @@ from typing import TypeVar
 import inotify_simple
 
 from fluentlite.core.rotation import Identity
+from fluentlite.loop import Loop
+from fluentlite.report import Condition
 from fluentlite.worker.generation import Generation
-from fluentlite.worker.loop import Loop
-from fluentlite.worker.report import Condition
 
 log = logging.getLogger(__name__)
 

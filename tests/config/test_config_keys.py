@@ -25,6 +25,7 @@ VALUES = [
     ("master.user", '"fluentlite"', "fluentlite"),
     ("master.nice", "-5", -5),
     ("master.stop_timeout", "3", 3.0),
+    ("master.memory_limit", "100000000", 100000000),
     ("forward.primary", '["a.example", "b.example:5"]', (Server("a.example"), Server("b.example", 5))),
     ("forward.secondary", '["::1", "[::2]:6"]', (Server("::1"), Server("::2", 6))),
     ("forward.require_ack_response", "false", False),

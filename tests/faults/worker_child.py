@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
+from fluentlite.logfile import start_log
 from fluentlite.signals import WORKER_SIGNALS, SignalInbox
-from fluentlite.worker.logfile import start_log
 from fluentlite.worker.main import run_worker
 
 

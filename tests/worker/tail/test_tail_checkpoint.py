@@ -19,11 +19,11 @@ from following import Follower, Log, numbered, slurp
 
 from fluentlite.core.position import SLOT_SIZE, State, decode_slot
 from fluentlite.errors import StateError
+from fluentlite.report import Condition
 from fluentlite.signals import SignalInbox
 from fluentlite.worker import follow, report
 from fluentlite.worker.checkpoint import Checkpoint, LockedError, checkpoint_path
 from fluentlite.worker.follow import open_checkpoint
-from fluentlite.worker.report import Condition
 
 PATH = "/var/log/app.log"
 

@@ -15,10 +15,10 @@ import pytest
 from following import EVENT_TIME_NS, Follower, lines_of
 
 from fluentlite.core.forward import ChunkEncoder
+from fluentlite.loop import Loop
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
 from fluentlite.worker.follow import FollowedLog
-from fluentlite.worker.loop import Loop
 
 NEVER = 3600.0
 """A poll_interval that no test waits for: what arrives has been hinted at."""
