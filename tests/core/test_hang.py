@@ -11,6 +11,7 @@ from fluentlite.core.hang import (
     LONGEST_GAP,
     STARTING_HUNG_AFTER,
     STARVED_BELOW,
+    Judgement,
     Pulse,
     SuspendGuard,
 )
