@@ -18,6 +18,10 @@ class ConfigError(FluentliteError):
         self.problems = problems
 
 
+class NotConfiguredError(ConfigError):
+    """There is no configuration file at all: the program is not configured (LSB status 6), rather than wrongly so."""
+
+
 class StateError(FluentliteError):
     """A checkpoint cannot be used: its directory, its lock or its content."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
-from fluentlite.config import toml
+from fluentlite.config.load import read as read_any
 from fluentlite.config.look import Finding, Resolve, look, resolve_names, subject_of
 from fluentlite.config.model import LogSettings, MasterSettings, Server
 from fluentlite.config.problems import printable
-from fluentlite.config.toml import Reading
+from fluentlite.config.reading import Reading
 from fluentlite.errors import ConfigError
 
 _MARKS = {"ok": "ok", "warning": "WARNING", "error": "ERROR"}
@@ -21,7 +21,7 @@ def run_check(
     out: TextIO,
     err: TextIO,
     *,
-    read: Callable[[str, Mapping[str, str]], Reading] = toml.read,
+    read: Callable[[str, Mapping[str, str]], Reading] = read_any,
     resolve: Resolve = resolve_names,
 ) -> int:
     """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fluentlite.config.model import LogSettings, MasterSettings
-from fluentlite.config.toml import Reading
+from fluentlite.config.reading import Reading
 
 Level = Literal["ok", "warning", "error"]
 Resolve = Callable[[Collection[str]], Mapping[str, str]]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fluentlite.config import rules, schema
 from fluentlite.config.expand import hostname
 from fluentlite.config.files import Document, Files
-from fluentlite.config.kinds import Path, UnfitError
 from fluentlite.config.model import (
     ForwardSettings,
     LogSettings,
@@ -20,20 +18,9 @@ from fluentlite.config.model import (
     TailSettings,
     TlsSettings,
 )
-from fluentlite.config.problems import Place, Problems, shown
+from fluentlite.config.problems import Place, Problems
+from fluentlite.config.reading import Reading, absolute
 from fluentlite.config.tables import Found, TableReader, join
-from fluentlite.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A configuration and where it came from."""
-
-    settings: Settings
-    files: tuple[str, ...]
-    """All files read, the main one first; lists of servers are not among them."""
-    files_with_secrets: tuple[str, ...]
-    """Those of them that hold a secret in plain text."""
 
 
 def load(path: str, environ: Mapping[str, str]) -> Settings:
@@ -52,7 +39,7 @@ def load(path: str, environ: Mapping[str, str]) -> Settings:
 def read(path: str, environ: Mapping[str, str]) -> Reading:
     """As :func:`load`, and say which files were read."""
     problems = Problems()
-    path = _absolute(path)
+    path = absolute(path)
     documents = Files(environ, problems).read(path)
     all_read = not problems
     reader = TableReader(environ, problems)
@@ -69,15 +56,6 @@ def read(path: str, environ: Mapping[str, str]) -> Reading:
         tuple(document.file for document in documents),
         tuple(sorted(reader.files_with_secrets)),
     )
-
-
-def _absolute(path: str) -> str:
-    try:
-        return Path().read(path, "")
-    except UnfitError as exc:
-        raise ConfigError(
-            *(f"The configuration's path {shown(path)} {reason}" for reason in exc.reasons)
-        ) from exc
 
 
 def _read_tables(reader: TableReader, document: Document) -> Found:

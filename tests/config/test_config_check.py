@@ -91,7 +91,7 @@ def test_a_missing_configuration_ends_with_1(tmp_path):
     err = io.StringIO()
 
     assert run_check(str(tmp_path / "gone.toml"), {}, io.StringIO(), err) == 1
-    assert "does not exist" in err.getvalue()
+    assert "there is no configuration file" in err.getvalue()
 
 
 def test_a_log_that_is_not_there_yet_is_only_a_warning(check, log):
