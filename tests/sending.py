@@ -142,7 +142,7 @@ class Sending:
         self.sender.advance(time.monotonic())
         self.delivered += self.sender.in_flight.take_delivered()
         while self.queue and self.sender.wants_chunk:
-            self.sender.send(self.queue.popleft())
+            self.sender.send(self.queue.popleft(), time.monotonic())
 
     def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Turn until *condition* is true; fail after *timeout* seconds."""

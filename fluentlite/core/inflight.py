@@ -22,7 +22,7 @@ class InFlight:
         self.resent = 0
         self._chunks: dict[str, Chunk] = {}
         self._acknowledged: set[str] = set()
-        self._sent: set[str] = set()
+        self._sent: dict[str, float] = {}  # chunk id -> when it was first sent
         self._delivered: list[Chunk] = []
         self._failures: tuple[str, int] = ("", 0)  # the oldest chunk's id, how often it failed in a row
 
@@ -42,11 +42,17 @@ class InFlight:
         """Give what a new connection has to send (again), in order."""
         return (chunk for chunk in self._chunks.values() if chunk.id not in self._acknowledged)
 
-    def note_sent(self, chunk: Chunk) -> bool:
+    @property
+    def oldest_sent(self) -> float:
+        """When the oldest chunk was first sent, in the seconds of ``note_sent``; 0.0 if there is none, or not yet."""
+        head = next(iter(self._chunks), None)
+        return 0.0 if head is None else self._sent.get(head, 0.0)
+
+    def note_sent(self, chunk: Chunk, now: float) -> bool:
         """*chunk* is being sent; returns whether it was sent before."""
         is_repeated = chunk.id in self._sent
         self.resent += is_repeated
-        self._sent.add(chunk.id)
+        self._sent.setdefault(chunk.id, now)
         return is_repeated
 
     def acknowledge(self, ids: Iterable[str]) -> None:
@@ -57,7 +63,7 @@ class InFlight:
             if head not in self._acknowledged:
                 break
             self._acknowledged.discard(head)
-            self._sent.discard(head)
+            self._sent.pop(head, None)
             self._delivered.append(self._chunks.pop(head))
 
     def take_delivered(self) -> list[Chunk]:
@@ -84,5 +90,5 @@ class InFlight:
             return None
         rest = {ident: chunk for ident, chunk in self._chunks.items() if chunk is not head}
         self._chunks = {half.id: half for half in encoder.split(head)} | rest
-        self._sent.discard(head.id)
+        self._sent.pop(head.id, None)
         return head

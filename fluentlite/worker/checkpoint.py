@@ -84,6 +84,11 @@ class Checkpoint:
             raise
 
     @property
+    def trouble(self) -> str:
+        """Why positions cannot be written now, or an empty string."""
+        return self._trouble.message or self._displaced.message
+
+    @property
     def deadline(self) -> float:
         """When ``sync_if_due`` has something to do, in ``time.monotonic()`` seconds."""
         if not self._is_dirty and not self._unwritten:

@@ -36,6 +36,16 @@ class Followed(Protocol):
     @property
     def lines(self) -> Source[Any]: ...  # where the drain reads
     @property
+    def lag(self) -> int: ...  # bytes in whole lines that are not delivered
+    @property
+    def offset(self) -> int: ...  # up to which the oldest unfinished generation is delivered
+    @property
+    def is_waiting(self) -> bool: ...  # there is nothing at the path that can be read
+    @property
+    def file_trouble(self) -> str: ...  # what keeps it from being read, or an empty string
+    @property
+    def state_trouble(self) -> str: ...  # what keeps positions from being remembered, or an empty string
+    @property
     def deadline(self) -> float: ...
     def start(self, now: float) -> None: ...
     def tick(self, now: float) -> None: ...
@@ -69,6 +79,26 @@ class FollowedLog:
     @property
     def lines(self) -> Tail:
         return self.tail
+
+    @property
+    def lag(self) -> int:
+        return self.tail.lag
+
+    @property
+    def offset(self) -> int:
+        return self.tail.generations[0].delivered.offset if self.tail.generations else 0
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.tail.troubles.is_waiting
+
+    @property
+    def file_trouble(self) -> str:
+        return self.tail.troubles.message
+
+    @property
+    def state_trouble(self) -> str:
+        return self._checkpoint.trouble
 
     @property
     def deadline(self) -> float:
@@ -124,23 +154,31 @@ class FollowedLog:
         self._checkpoint.close()
 
 
-def open_checkpoint(state_dir: str, log_path: str, inbox: SignalInbox) -> Checkpoint | None:
+def open_checkpoint(
+    state_dir: str, log_path: str, inbox: SignalInbox, lifeline: int | None, beat: Callable[[], None]
+) -> Checkpoint | None:
     """
     Open the checkpoint of *log_path*, waiting a while for a predecessor to give it up.
 
+    Args:
+        lifeline: Its end of file means to stop.
+        beat: Called again and again.
+
     Returns:
-        None if a signal to stop came while waiting.
+        None if there was a reason to stop while waiting.
 
     Raises:
         StateError: It cannot be had.
     """
     give_up_at = time.monotonic() + LOCK_PATIENCE
+    ends: list[int] = [inbox.fileno()] if lifeline is None else [inbox.fileno(), lifeline]
     while True:
+        beat()
         try:
             return Checkpoint(state_dir, log_path)
         except LockedError:
             if time.monotonic() >= give_up_at:
                 raise
-        select.select([inbox], [], [], LOCK_INTERVAL)
-        if inbox.has_stop():
+        ready, _, _ = select.select(ends, [], [], LOCK_INTERVAL)
+        if inbox.has_stop() or lifeline in ready:
             return None

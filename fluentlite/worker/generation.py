@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import os
@@ -13,14 +12,9 @@ from fluentlite.core.lines import MARKER_SIZE, LineSplitter, LongLines
 from fluentlite.core.position import Marker, Point
 from fluentlite.core.rotation import FileFacts
 from fluentlite.worker.files import facts_of, marker_at
+from fluentlite.worker.nuls import NUL_RUN, end_of_nuls
 
 log = logging.getLogger(__name__)
-
-NUL_RUN = 65536
-"""A run of NUL bytes at least this long is a hole or unwritten space, wherever it is; a shorter one is text."""
-
-NUL_SCAN = 64 << 20
-"""Most bytes that one call looks through for the end of a run of NUL bytes."""
 
 RECHECK_INTERVAL = 0.1
 """Seconds until a file that seems shorter is believed to be: network file systems show stale sizes for a moment."""
@@ -117,6 +111,15 @@ class Generation:
     def unread(self) -> int:
         """Bytes that have not been read, by its last known size."""
         return max(0, self.seen.size - self.splitter.read_offset)
+
+    @property
+    def lag(self) -> int:
+        """Bytes in whole lines that are not delivered, by its last known size; what is unread counts as whole lines."""
+        if self.is_closed:
+            end = self.splitter.read_offset  # its partial line is one more
+        else:
+            end = self.seen.size if self.unread else self.splitter.end_offset
+        return max(0, end - self.delivered.offset)
 
     def point(self) -> Point:
         """Return what a checkpoint says of it."""
@@ -252,10 +255,11 @@ class Generation:
         """
         text = len(data) - len(data.lstrip(b"\0"))
         if text == len(data):
-            end = self._end_of_nuls(self.splitter.read_offset + max(text, self._nul_scanned))
-            if end is None:
-                return []
+            end, is_found = end_of_nuls(self.fd, self.splitter.read_offset + max(text, self._nul_scanned))
             text = end - self.splitter.read_offset
+            if not is_found:
+                self._nul_scanned = text
+                return []
         self._nul_scanned = 0
         if self.splitter.read_offset and text < NUL_RUN:
             return self.splitter.feed(data)
@@ -266,24 +270,6 @@ class Generation:
         )  # fmt: skip
         self.splitter.skip(text)
         return lines
-
-    def _end_of_nuls(self, offset: int) -> int | None:
-        """Return where the next other byte is, or None if none was found up to the end, or not yet."""
-        for _ in range(NUL_SCAN // NUL_RUN):
-            try:
-                offset = max(offset, os.lseek(self.fd, offset, os.SEEK_DATA))
-            except OSError as exc:
-                if exc.errno == errno.ENXIO:  # nothing but a hole up to the end
-                    return None
-                # Not every file system knows SEEK_DATA; reading finds the end as well.
-            data = os.pread(self.fd, NUL_RUN, offset)
-            if not data:
-                return None
-            offset += len(data) - len(data.lstrip(b"\0"))
-            if data.strip(b"\0"):
-                return offset
-        self._nul_scanned = offset - self.splitter.read_offset
-        return None
 
 
 class GenerationMaker:

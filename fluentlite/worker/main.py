@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import random
 import resource
 import secrets
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from fluentlite.config.model import LogSettings
@@ -19,10 +20,12 @@ from fluentlite.core.pace import Pace
 from fluentlite.errors import ConfigError, FluentliteError
 from fluentlite.logfile import reopen_log
 from fluentlite.loop import Loop
+from fluentlite.scoreboard import Slot
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
 from fluentlite.worker.follow import Followed, FollowedLog, open_checkpoint
 from fluentlite.worker.memory import keep_heap, release_heap
+from fluentlite.worker.score import ScoreKeeper
 from fluentlite.worker.sender import Sender
 from fluentlite.worker.stream import Stream
 
@@ -33,14 +36,8 @@ STDIN = 0
 IDLE_AFTER = 5.0
 """Seconds without a chunk after which memory is given back."""
 
-
-@dataclass(slots=True)
-class Counters:
-    """What has been delivered since the start."""
-
-    lines: int = 0
-    bytes: int = 0
-    chunks: int = 0
+ORPHAN_PATIENCE = 2.0
+"""Seconds to wait for acks once the master is gone: another one may wait for the checkpoint."""
 
 
 class Worker:
@@ -52,23 +49,26 @@ class Worker:
         state_dir: Where its checkpoint is kept; not used for standard input.
         stop_timeout: Seconds to wait for outstanding acks when told to stop.
         inbox: Receives TERM, INT (finish), HUP (reconnect), USR1 (reopen our own log).
+        slot: Where it says how it is; None if nobody looks.
+        lifeline: Read end of a pipe whose end of file means that the master is gone: finish.
     """
 
     def __init__(
-        self, settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox
+        self,
+        settings: LogSettings,
+        state_dir: str,
+        stop_timeout: float,
+        inbox: SignalInbox,
+        slot: Slot | None = None,
+        lifeline: int | None = None,
     ) -> None:
         if settings.forward.tls is not None:
             raise ConfigError(
                 f"{settings.path}: [forward.tls] is configured, but this version does not speak TLS; nothing is sent in "
                 "the clear instead. Remove [forward.tls], or put a TLS tunnel in between."
             )
-        self.counters = Counters()
-        self._settings, self._state_dir, self._stop_timeout, self._inbox = (
-            settings,
-            state_dir,
-            stop_timeout,
-            inbox,
-        )
+        self._settings, self._state_dir, self._stop_timeout = settings, state_dir, stop_timeout
+        self._inbox, self._lifeline = inbox, lifeline
         self._packer = entry_packer(settings)
         self._encoder = ChunkEncoder(
             settings.tag,
@@ -79,6 +79,7 @@ class Worker:
         self._loop = Loop()
         # Made here, after the fork: each worker has its own randomness.
         self._sender = Sender(settings.forward, self._encoder, self._loop, random.Random())
+        self._score = ScoreKeeper(slot, settings, self._sender)
         self._pace = Pace()
         self._has_data = True
         self._is_stopping = False
@@ -99,6 +100,8 @@ class Worker:
         keep_heap()
         _raise_descriptor_limit()
         self._loop.watch(self._inbox.fileno(), self._on_signals)
+        if self._lifeline is not None:
+            self._loop.watch(self._lifeline, self._on_lifeline)
         followed = self._follow()
         if followed is None:
             return 0
@@ -106,11 +109,14 @@ class Worker:
         self._drain: Drain[Any] = Drain(self._settings, followed.lines, self._packer, self._encoder)
         log.info("%s: started, tag %s", self._settings.path, self._settings.tag)
         try:
+            self._score.beat()
             followed.start(time.monotonic())
+            self._score.beat()
             followed.resume()
             while not self._is_done():
                 self._turn()
         finally:
+            self._score.turned(time.monotonic(), followed, is_stopping=True)
             self._sender.close()
             followed.close()
         return self._verdict()
@@ -121,7 +127,9 @@ class Worker:
             return Stream(
                 _standard_input(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
             )
-        checkpoint = open_checkpoint(self._state_dir, self._settings.path, self._inbox)
+        checkpoint = open_checkpoint(
+            self._state_dir, self._settings.path, self._inbox, self._lifeline, self._score.beat
+        )
         return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake) if checkpoint else None
 
     def _turn(self) -> None:
@@ -135,10 +143,17 @@ class Worker:
         if now >= self._idle_at:
             self._idle_at = math.inf
             release_heap()
+        self._score.turned(now, self._followed, is_stopping=self._is_stopping)
 
     def _deadline(self) -> float:
         """When the next turn is due if nothing happens before; monotonic seconds."""
-        timers = [self._sender.deadline, self._followed.deadline, self._stop_at, self._idle_at]
+        timers = [
+            self._sender.deadline,
+            self._followed.deadline,
+            self._score.deadline,
+            self._stop_at,
+            self._idle_at,
+        ]
         if self._sender.is_connected:
             timers.append(self._ping_at)
         if self._has_data and self._sender.wants_chunk and not self._is_stopping:
@@ -160,7 +175,7 @@ class Worker:
             self._has_data = not self._drain.is_at_end
             if chunk is None:
                 return
-            self._sender.send(chunk)
+            self._sender.send(chunk, now)
             self._idle_at = now + IDLE_AFTER
             if self._drain.is_at_end:
                 self._pace.spend(now)
@@ -170,10 +185,7 @@ class Worker:
         delivered = self._sender.in_flight.take_delivered()
         if not delivered:
             return
-        for chunk in delivered:
-            self.counters.lines += chunk.count
-            self.counters.bytes += chunk.file_bytes
-            self.counters.chunks += 1
+        self._score.delivered(delivered)
         self._followed.delivered(chunk.end for chunk in delivered)
 
     def _ping(self, now: float) -> None:
@@ -194,19 +206,25 @@ class Worker:
     def _on_signals(self, _events: int) -> None:
         for signum in self._inbox.take():
             if signum in (signal.SIGTERM, signal.SIGINT):
-                self._stop()
+                self._stop(self._stop_timeout)
             elif signum == signal.SIGHUP:
                 log.info("%s: reconnecting", self._settings.path)
                 self._sender.reconnect(time.monotonic())
             elif signum == signal.SIGUSR1:
                 reopen_log()
 
-    def _stop(self) -> None:
-        """Read no more; what is on its way may be acknowledged yet."""
+    def _on_lifeline(self, _events: int) -> None:
+        if self._lifeline is not None and not os.read(self._lifeline, 1):
+            self._loop.unwatch(self._lifeline)
+            log.warning("%s: the master is gone; the worker finishes", self._settings.path)
+            self._stop(min(self._stop_timeout, ORPHAN_PATIENCE))
+
+    def _stop(self, timeout: float) -> None:
+        """Read no more; for *timeout* seconds, what is on its way may be acknowledged yet."""
+        self._stop_at = min(self._stop_at, time.monotonic() + timeout)
         if not self._is_stopping:
             log.info("%s: stopping", self._settings.path)
             self._is_stopping = True
-            self._stop_at = time.monotonic() + self._stop_timeout
 
     def _is_done(self) -> bool:
         is_empty = not self._sender.in_flight and not self._sender.has_unsent
@@ -240,14 +258,21 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox) -> int:
-    """Run one worker to its end and return its exit status; an unusable checkpoint is said and is 1."""
+def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox, *, slot: Slot | None = None, lifeline: int | None = None) -> int:  # fmt: skip
+    """
+    Run one worker to its end; the arguments are Worker's.
+
+    Returns:
+        Its exit status; 1 if it cannot work: then our log, standard error and *slot* say why.
+    """
     try:
-        return Worker(settings, state_dir, stop_timeout, inbox).run()
+        return Worker(settings, state_dir, stop_timeout, inbox, slot, lifeline).run()
     except (FluentliteError, OSError) as exc:
         problem = (
             str(exc) if isinstance(exc, FluentliteError) else f"{settings.path}: {exc}; the worker stops"
         )
         log.error("%s", problem)
         print(f"fluentlite: {problem}", file=sys.stderr)
+        if slot is not None:
+            slot.write(replace(slot.read(), last_error=problem))
         return 1

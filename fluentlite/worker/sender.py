@@ -61,7 +61,6 @@ class Sender:
         self._unreachable: dict[Server, Condition] = {}
         self._mute = Condition(log)
         self.connects = 0
-        self._sent_ids: set[str] = set()
 
     # -- what the worker uses ---------------------------------------------------------------------------
 
@@ -102,10 +101,10 @@ class Sender:
             deadlines.append(self._renewal.deadline)
         return min(deadlines)
 
-    def send(self, chunk: Chunk) -> None:
+    def send(self, chunk: Chunk, now: float) -> None:
         """Send *chunk*; only when ``wants_chunk``."""
         self.in_flight.add(chunk)
-        self._transmit(chunk)
+        self._transmit(chunk, now)
 
     def send_message(self, message: bytes) -> bool:
         """Send something that needs no ack, if a connection is there to take it."""
@@ -133,7 +132,7 @@ class Sender:
         if self._link is not None and self._link.is_closed:
             self._link_failed(self._link, now)
         elif self._link is not None and self._link.is_established and not self._is_announced:
-            self._established(self._link)
+            self._established(self._link, now)
         if self._link is None and now >= self._retry_at:
             self._connect(now)
         elif self._link is not None and self._next_link is None and now >= self._renewal.deadline:
@@ -165,19 +164,19 @@ class Sender:
                 f"{server}: a connection cannot be made ({exc.strerror}); trying again"
             )
 
-    def _established(self, link: Connection) -> None:
+    def _established(self, link: Connection, now: float) -> None:
         self._is_announced = True
         self.connects += 1
         is_primary = self._choice.is_primary(link.server)
         log.info("connected to %s %s", "primary" if is_primary else "secondary", link.server)
         self._renewal.established(link.established_at, is_primary=is_primary)
         for chunk in list(self.in_flight.unacknowledged()):
-            self._transmit(chunk)
+            self._transmit(chunk, now)
 
-    def _transmit(self, chunk: Chunk) -> None:
+    def _transmit(self, chunk: Chunk, now: float) -> None:
         if self._link is None or self._link.is_closed:  # it ended under a chunk before this one
             return
-        if self.in_flight.note_sent(chunk):
+        if self.in_flight.note_sent(chunk, now):
             log.info("sending chunk %s again (%d lines)", chunk.id, chunk.count)
         self._link.send_chunk(chunk)
 

@@ -30,7 +30,9 @@ class Stream:
         self.source = name
         self.deadline = math.inf
         self.is_ended = self.has_ended = False
-        self.packed = self.revision = 0
+        self.packed = self.revision = self.lag = self.offset = 0
+        self.is_waiting = False
+        self.file_trouble = self.state_trouble = ""
         self.carried: Step | None = None
         self.splitter = LineSplitter(
             max_line_size=settings.max_line_size, long_lines=settings.long_lines, max_lines=max_lines

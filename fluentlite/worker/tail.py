@@ -64,8 +64,8 @@ class Tail:
 
     @property
     def lag(self) -> int:
-        """Bytes that have not been read, by the last look."""
-        return sum(generation.unread for generation in self.generations)
+        """Bytes in whole lines that are not delivered, by the last look."""
+        return sum(generation.lag for generation in self.generations)
 
     def start(self, now: float) -> None:
         """Find the files that the checkpoint speaks of, and those that came since."""

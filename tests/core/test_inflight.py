@@ -30,7 +30,7 @@ def filled(*chunks):
     flying = InFlight()
     for one in chunks:
         flying.add(one)
-        flying.note_sent(one)
+        flying.note_sent(one, 1.0)
     return flying
 
 
@@ -72,7 +72,7 @@ def test_what_is_sent_again_is_counted():
     """A chunk sent a second time is a repetition, for every time; its first time is not."""
     flying = InFlight()
     flying.add(A)
-    assert [flying.note_sent(A) for _ in range(3)] == [False, True, True]
+    assert [flying.note_sent(A, 1.0) for _ in range(3)] == [False, True, True]
     assert flying.resent == 2
 
 
@@ -93,7 +93,7 @@ def test_cut_after_three_failures_in_a_row():
     first, second, last = flying.unacknowledged()
     assert (offsets([first]), offsets([second]), last) == ([0, 1], [2, 3], B)
     assert len({A.id, first.id, second.id}) == 3
-    assert [flying.note_sent(one) for one in (first, second, last)] == [False, False, True]
+    assert [flying.note_sent(one, 1.0) for one in (first, second, last)] == [False, False, True]
 
 
 def test_parts_are_cut_again():
@@ -148,7 +148,7 @@ class InFlightModel(RuleBasedStateMachine):
         made = chunk(self.added, steps)
         self.added += steps
         self.flying.add(made)
-        self.flying.note_sent(made)
+        self.flying.note_sent(made, 1.0)
 
     @precondition(lambda self: any(self.flying.unacknowledged()))
     @rule(data=st.data())
@@ -162,7 +162,7 @@ class InFlightModel(RuleBasedStateMachine):
     def connection_ends(self):
         fail(self.flying)
         for one in list(self.flying.unacknowledged()):
-            self.flying.note_sent(one)
+            self.flying.note_sent(one, 1.0)
 
     @rule()
     def take(self):

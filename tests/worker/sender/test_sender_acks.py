@@ -390,7 +390,7 @@ def test_without_acks_a_closed_connection_takes_nothing(serve):
         sending.deliver(b"a")
         server.wait_for(lambda: server.connections and server.connections[0].socket.fileno() < 0)
         sending.put(b"b")  # the loop has not turned since
-        sending.sender.send(sending.queue.popleft())
+        sending.sender.send(sending.queue.popleft(), time.monotonic())
         sending.until(lambda: len(sending.delivered) == 2)
 
         server.wait_for(lambda: server.lines() == [b"a", b"b"])

@@ -37,7 +37,7 @@ def test_connection_closed_unnoticed(serve):
         sending.deliver(b"a")
         server.wait_for(lambda: server.connections[0].socket.fileno() < 0)
         chunk = sending.put(b"b")
-        sending.sender.send(sending.queue.popleft())  # before the loop has turned
+        sending.sender.send(sending.queue.popleft(), time.monotonic())  # before the loop has turned
         sending.until(lambda: len(sending.delivered) == 2)
 
         assert b"".join(chunk.buffers) not in bytes(server.connections[0].received)

@@ -17,11 +17,12 @@ import zlib
 import pytest
 from following import Follower, Log, numbered, slurp
 
+from fluentlite import report
 from fluentlite.core.position import SLOT_SIZE, State, decode_slot
 from fluentlite.errors import StateError
 from fluentlite.report import Condition
 from fluentlite.signals import SignalInbox
-from fluentlite.worker import follow, report
+from fluentlite.worker import follow
 from fluentlite.worker.checkpoint import Checkpoint, LockedError, checkpoint_path
 from fluentlite.worker.follow import open_checkpoint
 
@@ -557,18 +558,19 @@ def test_locked_by_another_worker_of_ours(make_checkpoint):
 def test_a_predecessor_that_is_finishing(state_dir, holder, inbox):
     """A start waits a while for the one before it to give the lock back (P02)."""
     threading.Timer(0.2, holder.stdin.close).start()
-    begin = time.monotonic()
-    checkpoint = open_checkpoint(str(state_dir), PATH, inbox)
+    begin, beats = time.monotonic(), []
+    checkpoint = open_checkpoint(str(state_dir), PATH, inbox, None, lambda: beats.append(1))
     checkpoint.close()
 
     assert 0.1 < time.monotonic() - begin < 5
+    assert len(beats) > 1, "it shows that it lives"
 
 
 def test_a_predecessor_that_does_not_finish(state_dir, holder, inbox, monkeypatch):
     """... but not for ever, and then it says so (P02)."""
     monkeypatch.setattr(follow, "LOCK_PATIENCE", 0.2)
     with pytest.raises(LockedError, match="another process follows"):
-        open_checkpoint(str(state_dir), PATH, inbox)
+        open_checkpoint(str(state_dir), PATH, inbox, None, lambda: None)
 
 
 def test_told_to_stop_while_waiting(state_dir, holder, inbox):
@@ -576,8 +578,19 @@ def test_told_to_stop_while_waiting(state_dir, holder, inbox):
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
     begin = time.monotonic()
 
-    assert open_checkpoint(str(state_dir), PATH, inbox) is None
+    assert open_checkpoint(str(state_dir), PATH, inbox, None, lambda: None) is None
     assert time.monotonic() - begin < 5
+
+
+def test_the_master_ends_while_it_waits(state_dir, holder, inbox):
+    """Waiting for the lock it stops when the lifeline ends (P02)."""
+    reader, writer = os.pipe()
+    threading.Timer(0.1, os.close, (writer,)).start()
+    begin = time.monotonic()
+
+    assert open_checkpoint(str(state_dir), PATH, inbox, reader, lambda: None) is None
+    assert time.monotonic() - begin < 5
+    os.close(reader)
 
 
 def test_the_lock_dies_with_its_process(state_dir, holder, make_checkpoint):
