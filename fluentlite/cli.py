@@ -18,6 +18,12 @@ fluentlite {__version__}: follows log files and forwards each line to Fluentd or
 Usage: fluentlite COMMAND [ARGUMENTS]
 
   demo [FILE ...]     ten seconds of the real thing: a live log, a server, a verdict
+  start [-c FILE] [--foreground]
+                      start the daemon: one worker for each configured log
+  stop [-c FILE] [--timeout S]
+                      let it finish, and wait until it is gone
+  restart [-c FILE]   stop and start, if the configuration is good
+  reload [-c FILE]    have it read its configuration again, if that is good
   agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
                       follow one log in the foreground; "fluentlite agent --help" lists its flags
   check [-c FILE]     say what is wrong with a configuration, or what it would do
@@ -75,6 +81,30 @@ def _agent(argv: Sequence[str]) -> int:
     return run_agent(argv)
 
 
+def _start(argv: Sequence[str]) -> int:
+    from fluentlite.service import run_start
+
+    return run_start(argv)
+
+
+def _stop(argv: Sequence[str]) -> int:
+    from fluentlite.service import run_stop
+
+    return run_stop(argv)
+
+
+def _restart(argv: Sequence[str]) -> int:
+    from fluentlite.service import run_restart
+
+    return run_restart(argv)
+
+
+def _reload(argv: Sequence[str]) -> int:
+    from fluentlite.service import run_reload
+
+    return run_reload(argv)
+
+
 def _receive(argv: Sequence[str]) -> int:
     from fluentlite.receiver import run_receive
 
@@ -117,6 +147,10 @@ def _config_path(command: str, argv: Sequence[str]) -> str:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "start": _start,
+    "stop": _stop,
+    "restart": _restart,
+    "reload": _reload,
     "agent": _agent,
     "receive": _receive,
     "demo": _demo,

@@ -11,6 +11,11 @@ import sys
 import time
 from typing import IO
 
+NOTICE = 35
+"""Level of what is worth saying and no fault, such as a start: also where only warnings are wanted."""
+
+logging.addLevelName(NOTICE, "NOTICE")
+
 FORMAT = "%(asctime)s [%(levelname)s] (%(process)d) %(message)s"
 
 
@@ -61,8 +66,16 @@ def start_log(path: str, level: str) -> None:
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
+        old.close()
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def log_descriptors() -> list[int]:
+    """Return the descriptor of the log's file, which a forked process must keep to go on writing there."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _LogFile)]
+    # None while the file cannot be opened; it is tried again at each message.
+    return [handler.stream.fileno() for handler in handlers if handler.stream is not None]
 
 
 def reopen_log() -> None:

@@ -1,14 +1,19 @@
-"""Signals as values: a handler appends and returns, the loop acts."""
+"""Signals as values: a handler appends and returns, the loop acts; and forks that lose none."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import signal
 import socket
-from collections.abc import Iterable
+import sys
+import traceback
+from collections.abc import Callable, Iterable
 
 WORKER_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+MASTER_SIGNALS = (*WORKER_SIGNALS, signal.SIGCHLD)
 
 
 class SignalInbox:
@@ -41,3 +46,63 @@ class SignalInbox:
     def has_stop(self) -> bool:
         """Tell whether a signal to stop waits to be taken."""
         return any(signum in (signal.SIGTERM, signal.SIGINT) for signum in self._pending)
+
+
+def fork_child(run: Callable[[], int], keep: Iterable[int]) -> int:
+    """
+    Run *run* in a child process.
+
+    All signals of the master are blocked in the child, so that one which comes before it has handlers
+    waits for them: *run* makes its inbox and then calls :func:`accept_signals`. Of the descriptors only 0
+    to 2 and *keep* stay open: a sibling's pipe or lock that stayed would outlive its owner.
+
+    Returns:
+        The child's pid; the child itself never returns.
+
+    Raises:
+        OSError: There can be no more processes now.
+    """
+    saved_mask = signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_SIGNALS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_child(run, keep)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, saved_mask)
+
+
+def accept_signals() -> None:
+    """Let the signals come that were blocked since before there were handlers."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
+
+
+def _be_child(run: Callable[[], int], keep: Iterable[int]) -> None:
+    """Never returns, and never unwinds: the callers' stack holds the master's objects, whose descriptors are closed."""
+    status = os.EX_SOFTWARE
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        close_descriptors(keep)
+        status = run()
+    except BaseException:  # noqa: BLE001 - nothing may unwind into the master's stack
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)  # not the master's exit handlers
+
+
+def close_descriptors(keep: Iterable[int]) -> None:
+    """Close every descriptor above 2 that is not in *keep*."""
+    low = 3
+    for fd in sorted({fd for fd in keep if fd >= low}):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, _most_descriptors())
+
+
+def _most_descriptors() -> int:
+    """One more than the highest descriptor that is open."""
+    return 1 + max(map(int, os.listdir("/proc/self/fd")))

@@ -1,0 +1,49 @@
+"""Where a running master is found, even when its configuration has become unusable since it started."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fluentlite.config import toml
+from fluentlite.config.expand import ExpandError, expand
+from fluentlite.config.model import MasterSettings
+from fluentlite.errors import ConfigError
+
+
+def find_master(path: str, environ: Mapping[str, str]) -> tuple[MasterSettings, str]:
+    """
+    Return what the configuration at *path* says of the master; nothing else in it needs to be right.
+
+    A shell configuration is not run for this: it cannot name another run_dir than the default.
+
+    Returns:
+        The settings, of which run_dir is as good as can be had, and a warning or an empty string.
+    """
+    default = MasterSettings()
+    if not path.endswith(".toml"):
+        return default, ""
+    try:
+        return toml.read(path, environ).settings.master, ""
+    except ConfigError:
+        run_dir = _run_dir_in(path, environ)
+    if run_dir:
+        return replace(default, run_dir=run_dir), ""
+    return default, (
+        f"{path} cannot be read, so fluentlite is looked for in {default.run_dir}; fluentlite check says what is wrong"
+    )
+
+
+def _run_dir_in(path: str, environ: Mapping[str, str]) -> str:
+    """Return run_dir as *path* itself has it, or an empty string."""
+    try:
+        with open(path, "rb") as file:
+            master = tomllib.load(file).get("master")
+        run_dir = master.get("run_dir") if isinstance(master, dict) else None
+        if not isinstance(run_dir, str):
+            return ""
+        return os.path.abspath(os.path.join(os.path.dirname(path), expand(run_dir, environ)))
+    except (OSError, ValueError, ExpandError):
+        return ""

@@ -1,0 +1,146 @@
+"""What a start is made of: a configuration, a lock, a master, and what its workers do."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+
+from setproctitle import setproctitle
+
+from fluentlite.config import load
+from fluentlite.config.model import Settings
+from fluentlite.errors import ConfigError
+from fluentlite.logfile import start_log
+from fluentlite.master.account import become
+from fluentlite.master.daemonize import Starter, daemonize, fill_descriptors
+from fluentlite.master.directories import pid_path
+from fluentlite.master.main import Circumstances, run_master
+from fluentlite.master.pidfile import PidFile
+from fluentlite.master.plan import Plan, Spec
+from fluentlite.scoreboard import Slot
+from fluentlite.signals import MASTER_SIGNALS, WORKER_SIGNALS, SignalInbox, accept_signals
+from fluentlite.worker.main import run_worker
+from fluentlite.worker.warm import warm_up
+
+log = logging.getLogger(__name__)
+
+
+def read_settings(path: str, environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
+    """Read the configuration at *path*, of either kind; returns it with its warnings."""
+    reading = load.read(path, environ)
+    return reading.settings, reading.warnings
+
+
+def run_in_foreground(plan: Plan, pid_file: PidFile, inbox: SignalInbox) -> int:
+    """
+    Be the master of *plan* until told to stop.
+
+    Args:
+        inbox: Has collected signals since before the configuration was read.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: Our log cannot be written.
+    """
+    fill_descriptors()
+    has_terminal = any(os.isatty(fd) for fd in (0, 1, 2)) and "NOTIFY_SOCKET" not in os.environ
+    starter = Starter()
+    _start_log(plan)
+    return _run(plan, pid_file, inbox, starter, ends_on_hangup=has_terminal)
+
+
+def run_in_background(plan: Plan, pid_file: PidFile) -> tuple[bool, str]:
+    """
+    Start a daemon that is the master of *plan*.
+
+    Returns:
+        Whether it is ready, and what it has to say.
+    """
+
+    def run(starter: Starter) -> int:
+        inbox = SignalInbox(MASTER_SIGNALS)
+        accept_signals()
+        try:
+            _start_log(plan)
+        except ConfigError as exc:
+            starter.failed(str(exc))
+            pid_file.remove()
+            return 1
+        return _run(plan, pid_file, inbox, starter, ends_on_hangup=False)
+
+    return daemonize(run, [pid_file.fileno()])
+
+
+def lock(plan: Plan) -> PidFile:
+    """
+    Take the lock of *plan*'s run_dir.
+
+    Raises:
+        HeldError: Another master has it.
+        PidFileError: It cannot be had.
+    """
+    return PidFile(pid_path(plan.settings.master.run_dir))
+
+
+def _run(plan: Plan, pid_file: PidFile, inbox: SignalInbox, starter: Starter, *, ends_on_hangup: bool) -> int:
+    _title(f"master {plan.settings.path}")
+    if plan.settings.master.nice:
+        _be_nice(os.getpriority(os.PRIO_PROCESS, 0) + plan.settings.master.nice)
+    given = Circumstances(
+        plan=plan,
+        load=read_settings,
+        environ=dict(os.environ),
+        pid_file=pid_file,
+        inbox=inbox,
+        starter=starter,
+        ends_on_hangup=ends_on_hangup,
+        run_worker=_Work(plan.settings.master.nice),
+        warm_up=warm_up,
+    )
+    return run_master(given)
+
+
+def _start_log(plan: Plan) -> None:
+    master = plan.settings.master
+    try:
+        start_log(master.log_file, master.log_level)
+    except OSError as exc:
+        raise ConfigError(
+            f"log_file {master.log_file}: it cannot be written ({exc.strerror}). Correct its owner or mode, or name another."
+        ) from exc
+
+
+class _Work:
+    """
+    What a worker's process does.
+
+    Args:
+        nice: The master's niceness, which a child has already.
+    """
+
+    def __init__(self, nice: int) -> None:
+        self._nice = nice
+
+    def __call__(self, spec: Spec, slot: Slot, lifeline: int) -> int:
+        inbox = SignalInbox(WORKER_SIGNALS)
+        accept_signals()
+        _title(f"worker {spec.log.tag} {spec.log.path}")
+        if spec.nice != self._nice:
+            _be_nice(os.getpriority(os.PRIO_PROCESS, 0) + spec.nice - self._nice)
+        if spec.account is not None:
+            become(spec.account)
+        return run_worker(spec.log, spec.state_dir, spec.stop_timeout, inbox, slot=slot, lifeline=lifeline)
+
+
+def _be_nice(niceness: int) -> None:
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, max(-20, min(19, niceness)))
+    except PermissionError:
+        log.warning("niceness %d is not allowed for user %d; going on without", niceness, os.geteuid())
+
+
+def _title(title: str) -> None:
+    setproctitle(f"fluentlite: {title}".encode("utf-8", "backslashreplace").decode())

@@ -1,0 +1,152 @@
+"""
+The pid file, held by a lock for the master's life.
+
+Whether a master runs is decided by the lock alone: it ends with the process that holds it, however that
+dies, and no stranger who has got its pid holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+
+from fluentlite.errors import FluentliteError
+
+_PATIENCE = 0.3
+"""Seconds to go on trying: somebody may be looking at the lock, and a look takes no longer."""
+
+_MODE = 0o644
+
+
+class PidFileError(FluentliteError):
+    """The pid file cannot be used."""
+
+
+class HeldError(FluentliteError):
+    """
+    Another master holds the lock.
+
+    Attributes:
+        pid: Its pid, or None if it has not yet written it.
+    """
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        who = f"process {pid}" if pid else "a process that is just starting"
+        super().__init__(f"{path} is locked by {who}: fluentlite runs already with this run_dir")
+        self.pid = pid
+
+
+class PidFile:
+    """
+    The lock, held from now until ``close``, by this process and by those it forks that keep ``fileno``.
+
+    Raises:
+        HeldError: Another one holds it.
+        PidFileError: The file cannot be opened, or is none.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = _locked(path)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, pid: int) -> None:
+        """
+        Raises:
+            PidFileError: The disk is full.
+        """
+        try:
+            text = b"%d\n" % pid
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
+        except OSError as exc:
+            raise PidFileError(f"{self._path}: the pid cannot be written ({exc.strerror})") from exc
+
+    def remove(self) -> None:
+        """Remove the file and give the lock up, in this order: a file without its lock means a master that died."""
+        with contextlib.suppress(OSError):  # somebody removed it, or the directory is read-only by now
+            if _is_at(self._path, self._fd):
+                os.unlink(self._path)
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock up here; other processes that have it keep it."""
+        os.close(self._fd)
+
+
+def holder(path: str) -> int | None:
+    """
+    Return the pid of the master that holds the lock of *path*: 0 if it has not yet written it, None if there is no such
+    master. Changes nothing.
+
+    Raises:
+        PidFileError: The file is there and cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise PidFileError(
+            f"{path}: the pid file cannot be read ({exc.strerror}). Correct its mode."
+        ) from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid_in(fd) or 0
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _locked(path: str) -> int:
+    give_up_at = time.monotonic() + _PATIENCE
+    while True:
+        fd = _open(path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _pid_in(fd)
+            os.close(fd)
+            if time.monotonic() >= give_up_at:
+                raise HeldError(path, pid) from None
+            time.sleep(0.02)
+            continue
+        if _is_at(path, fd):
+            return fd
+        os.close(fd)  # its owner has removed it between our two steps
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
+    except OSError as exc:
+        reason = "it is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
+        raise PidFileError(
+            f"{path}: the pid file cannot be opened ({reason}). Correct run_dir and its owner, or remove the file."
+        ) from exc
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise PidFileError(f"{path}: the pid file is not a regular file. Remove it.")
+    with contextlib.suppress(PermissionError):  # of another user; its mode is theirs
+        os.fchmod(fd, _MODE)  # whatever the umask
+    return fd
+
+
+def _is_at(path: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _pid_in(fd: int) -> int | None:
+    text = os.pread(fd, 32, 0).strip()
+    return int(text) if text.isdigit() else None

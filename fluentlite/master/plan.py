@@ -1,0 +1,88 @@
+"""What the master is to do: a configuration with everything looked up that workers need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fluentlite.config.model import LogSettings, MasterSettings, Settings
+from fluentlite.errors import ConfigError
+from fluentlite.master.account import Account, find_account
+from fluentlite.master.directories import prepare
+
+Load = Callable[[str, Mapping[str, str]], tuple[Settings, tuple[str, ...]]]
+"""Reads the configuration at a path with an environment; returns it with what the user should be warned of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What one worker needs. When it changes, the worker is replaced."""
+
+    log: LogSettings
+    state_dir: str
+    stop_timeout: float
+    account: Account | None
+    nice: int
+    log_file: str
+    log_level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration that can be carried out."""
+
+    settings: Settings
+    account: Account | None
+    warnings: tuple[str, ...]
+
+    def specs(self) -> dict[str, Spec]:
+        """The workers, by the paths of their logs."""
+        master = self.settings.master
+        return {
+            log.path: Spec(
+                log,
+                master.state_dir,
+                master.stop_timeout,
+                self.account,
+                master.nice,
+                master.log_file,
+                master.log_level,
+            )
+            for log in self.settings.logs
+        }
+
+
+def make_plan(path: str, environ: Mapping[str, str], load: Load) -> Plan:
+    """
+    Read the configuration at *path* and make the directories that it names.
+
+    Raises:
+        ConfigError: It cannot be carried out; with all reasons.
+    """
+    settings, warnings = load(path, environ)
+    account = find_account(settings.master.user)
+    prepare(settings.master, account)
+    return Plan(settings, account, warnings)
+
+
+def check_change(old: MasterSettings, new: MasterSettings) -> None:
+    """
+    Raises:
+        ConfigError: *new* changes what a running master cannot change.
+    """
+    problems = [
+        f"[master] {name} has changed from {before} to {after}, which a reload cannot do{why}. "
+        "Say fluentlite restart, or change it back."
+        for name, before, after, why in (
+            ("run_dir", old.run_dir, new.run_dir, ": the pid file and the control socket are there"),
+            (
+                "state_dir",
+                old.state_dir,
+                new.state_dir,
+                ": the positions are there; move them while it is stopped",
+            ),
+        )
+        if before != after
+    ]
+    if problems:
+        raise ConfigError(*problems)

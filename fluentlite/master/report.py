@@ -1,0 +1,93 @@
+"""What ``fluentlite status`` is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from fluentlite import __version__
+from fluentlite.master.fleet import Fleet
+from fluentlite.master.member import Member
+from fluentlite.master.watch import Watch
+from fluentlite.scoreboard import Score
+
+
+class Reporter:
+    """
+    Args:
+        fleet: Whose members are reported.
+        watch: What is known of their processes.
+        config: Path of the configuration.
+    """
+
+    def __init__(self, fleet: Fleet, watch: Watch, config: str) -> None:
+        self._fleet, self._watch, self._config = fleet, watch, config
+        self._started = time.monotonic()
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def report(self, now: float, reload_problems: tuple[str, ...]) -> dict[str, Any]:
+        """
+        Args:
+            now: Monotonic seconds.
+            reload_problems: Why the last reload was refused; empty if it was not.
+
+        Returns:
+            The object of ``status --json``.
+        """
+        self._watch.refresh(now)
+        return {
+            "master": {
+                "pid": os.getpid(),
+                "version": __version__,
+                "config": self._config,
+                "started_at": self._started_at,
+                "uptime": round(now - self._started, 3),
+                "reload_error": "\n".join(reload_problems) or None,
+            },
+            "workers": [self._worker(member, now) for member in self._fleet.members.values()],
+        }
+
+    def _worker(self, member: Member, now: float) -> dict[str, Any]:
+        score = member.slot.read()
+        cpu_percent, rss_bytes = self._watch.usage(member)
+        totals = member.totals(score)
+        return {
+            "tag": member.spec.log.tag,
+            "path": member.spec.log.path,
+            "pid": member.pid or None,
+            "state": _state(member, score),
+            "server": score.server or None if member.pid else None,
+            "lines": totals["lines"],
+            "bytes": totals["bytes"],
+            "chunks": totals["chunks"],
+            "lines_per_second": round(self._watch.lines_per_second(member, score, now), 1),
+            "lag_bytes": score.lag_bytes,
+            "unacked_chunks": score.unacked_chunks if member.pid else 0,
+            "oldest_unacked_seconds": _age(score.oldest_unacked if member.pid else 0.0, now),
+            "position": score.position,
+            "restarts": member.restarts,
+            "reconnects": totals["reconnects"],
+            "resent_chunks": totals["resent_chunks"],
+            "cpu_percent": cpu_percent,
+            "rss_bytes": rss_bytes,
+            "uptime": round(now - member.started_at, 3) if member.pid else 0.0,
+            "last_error": self._error(member, score, now),
+        }
+
+    def _error(self, member: Member, score: Score, now: float) -> str | None:
+        if not member.pid:
+            wait = max(0.0, member.restart_at - now)
+            return f"{member.reason}; started again in {wait:.0f} s" if member.reason else None
+        return self._watch.remark(member) or score.last_error or None
+
+
+def _state(member: Member, score: Score) -> str:
+    if not member.pid:
+        return "restarting"
+    return "stopping" if member.is_expected else score.state
+
+
+def _age(since: float, now: float) -> float:
+    return round(max(0.0, now - since), 3) if since else 0.0

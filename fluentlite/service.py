@@ -1,0 +1,287 @@
+"""``fluentlite start``, ``stop``, ``restart`` and ``reload``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from fluentlite.config.model import DEFAULT_CONFIG_PATH
+from fluentlite.config.whereabouts import find_master
+from fluentlite.control_client import NoAnswerError, NotRunningError, ask
+from fluentlite.errors import ConfigError, FluentliteError, NotConfiguredError
+from fluentlite.master.directories import pid_path
+from fluentlite.master.pidfile import HeldError, PidFile, holder
+from fluentlite.options import Options, seconds
+
+START_HELP = f"""\
+Usage: fluentlite start [-c FILE] [--foreground]
+
+Starts the daemon and returns when it runs: one worker for each [[log]] of the configuration FILE (default:
+$FLUENTLITE_CONFIG, then {DEFAULT_CONFIG_PATH}). --foreground stays, for systemd and containers.
+Exit status: 0 it runs (or ran already), 1 it could not be started, 6 there is no configuration."""
+
+STOP_HELP = """\
+Usage: fluentlite stop [-c FILE] [--timeout SECONDS]
+
+Tells the daemon to finish: workers read no more, wait for acks (stop_timeout) and remember their positions. Returns
+when all are gone. What is left after SECONDS (default: stop_timeout and ten more) is killed, which loses nothing.
+Exit status: 0 nothing runs any more."""
+
+RESTART_HELP = """\
+Usage: fluentlite restart [-c FILE] [--timeout SECONDS]
+
+Stops the daemon as "fluentlite stop" and starts it. With a configuration that cannot be used, nothing is stopped.
+Exit status: as for "fluentlite start"."""
+
+RELOAD_HELP = """\
+Usage: fluentlite reload [-c FILE]
+
+Has the daemon read its configuration: new logs are started, removed ones finished, changed ones taken over by a new
+worker, all others reconnect. A configuration that cannot be used is told here and changes nothing.
+Exit status: 0 it is in use, 1 it cannot be used, 7 the daemon does not run."""
+
+NOT_CONFIGURED = 6
+NOT_RUNNING = 7
+
+_RELOAD_PATIENCE = 90.0
+"""Seconds; the master gives up reading a configuration before."""
+
+_STOP_MARGIN = 10.0
+"""Seconds beyond ``stop_timeout`` after which a stop has failed."""
+
+
+# -- the command line -----------------------------------------------------------------------------------
+
+
+def run_start(argv: Sequence[str]) -> int:
+    parser = Options("start", START_HELP)
+    parser.add_argument("--foreground", action="store_true")
+    options = parser.read(argv)
+    return 0 if options is None else start(options.config, foreground=options.foreground)
+
+
+def run_stop(argv: Sequence[str]) -> int:
+    options = _stop_options("stop", STOP_HELP).read(argv)
+    return 0 if options is None else stop(*_where(options))
+
+
+def run_restart(argv: Sequence[str]) -> int:
+    options = _stop_options("restart", RESTART_HELP).read(argv)
+    return 0 if options is None else restart(options.config, *_where(options))
+
+
+def run_reload(argv: Sequence[str]) -> int:
+    options = Options("reload", RELOAD_HELP).read(argv)
+    return 0 if options is None else reload(find_master(options.config, os.environ)[0].run_dir)
+
+
+def _stop_options(command: str, text: str) -> Options:
+    parser = Options(command, text)
+    parser.add_argument("--timeout", type=seconds, default=None)
+    return parser
+
+
+def _where(options: argparse.Namespace) -> tuple[str, float]:
+    """Return run_dir, and how long a stop may take."""
+    master, warning = find_master(options.config, os.environ)
+    if warning:
+        print(f"fluentlite: warning: {warning}", file=sys.stderr)
+    return master.run_dir, master.stop_timeout + _STOP_MARGIN if options.timeout is None else options.timeout
+
+
+# -- what is done ---------------------------------------------------------------------------------------
+
+
+def start(config: str, *, foreground: bool) -> int:
+    """
+    Start the master.
+
+    Returns:
+        0 if it runs (in the foreground: when it has ended well).
+
+    Raises:
+        FluentliteError: It cannot be started; with the reasons.
+    """
+    from fluentlite.daemon import lock, read_settings, run_in_background, run_in_foreground
+    from fluentlite.master.plan import make_plan
+    from fluentlite.signals import MASTER_SIGNALS, SignalInbox
+
+    # Process 1 of a container gets no signal without a handler: TERM must not be lost while we read.
+    inbox = SignalInbox(MASTER_SIGNALS) if foreground else None
+    plan = make_plan(config, os.environ, read_settings)
+    run_dir = plan.settings.master.run_dir
+    if not plan.settings.logs:
+        raise NotConfiguredError(f"{config} has no [[log]], so there is nothing to follow.")
+    if plan.settings.master.log_file == "-" and not foreground:
+        raise ConfigError(
+            'log_file = "-" is standard error, which a daemon has not. Name a file, or say --foreground.'
+        )
+    try:
+        pid_file = lock(plan)
+    except HeldError as exc:
+        return _already_running(run_dir, exc)
+    for warning in plan.warnings:
+        print(f"fluentlite start: warning: {warning}", file=sys.stderr)
+    if inbox is not None:
+        return run_in_foreground(plan, pid_file, inbox)
+    is_ready, text = run_in_background(plan, pid_file)
+    if not is_ready:
+        raise FluentliteError(text)
+    count = len(plan.settings.logs)
+    print(f"fluentlite: started, process {holder(pid_path(run_dir))}, {count} log{'' if count == 1 else 's'}")
+    for line in text.splitlines():
+        print(f"fluentlite: warning: {line}", file=sys.stderr)
+    return 0
+
+
+def _already_running(run_dir: str, held: HeldError) -> int:
+    try:
+        answer = ask(run_dir, "status", 5.0)
+    except FluentliteError:
+        # Somebody else starts it in this moment, or it hangs: either way it was not us who started it.
+        raise FluentliteError(
+            f"{held}. It does not answer yet: look again with fluentlite status, end it with fluentlite stop."
+        ) from None
+    master = answer["master"]
+    print(f"fluentlite: runs already, process {master['pid']}, with {master['config']}")
+    return 0
+
+
+def stop(run_dir: str, timeout: float) -> int:
+    """
+    Stop the master and wait until everything is gone.
+
+    Args:
+        timeout: Seconds after which what is left is killed.
+
+    Returns:
+        0: it does not run any more.
+
+    Raises:
+        FluentliteError: It may not be stopped by us.
+    """
+    path = pid_path(run_dir)
+    pid = holder(path)
+    if pid is None:
+        _remove_stale(path)
+        print(f"fluentlite: not running (nobody holds {path})")
+        return 0
+    give_up_at = time.monotonic() + timeout
+    answer = _ask_to_stop(run_dir, pid, timeout)
+    while holder(path) is not None:
+        if time.monotonic() >= give_up_at:
+            return _kill(path, pid, timeout)
+        time.sleep(0.02)
+    print(f"fluentlite: stopped{_remains(answer)}")
+    return 0
+
+
+def _ask_to_stop(run_dir: str, pid: int, timeout: float) -> dict[str, object]:
+    try:
+        answer = ask(run_dir, "stop", timeout)
+    except (NotRunningError, NoAnswerError):
+        # Without a socket, or hung: the signal says the same, and asks for no answer.
+        if pid:
+            _send(pid, signal.SIGTERM)
+        return {}
+    if not answer.get("ok"):
+        raise FluentliteError("; ".join(map(str, _problems(answer))))
+    return answer
+
+
+def _send(pid: int, signum: signal.Signals) -> None:
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise FluentliteError(
+            f"user {os.geteuid()} may not stop process {pid}. Run this command as its owner or as root."
+        ) from None
+
+
+def _remains(answer: dict[str, object]) -> str:
+    if not answer:
+        return ""
+    size, logs = answer.get("undelivered_bytes"), answer.get("undelivered_logs")
+    if size:
+        return f"; {size} bytes in {logs} logs are not delivered: they are in the log files, and are sent after the next start"
+    return "; everything is delivered"
+
+
+def _kill(path: str, pid: int, timeout: float) -> int:
+    import psutil
+
+    processes = []
+    if pid:
+        try:
+            master = psutil.Process(pid)
+            processes = [master, *master.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            processes = []
+    for process in processes:  # the master first: it must not start others
+        _send(process.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(processes, timeout=5.0)
+    if alive or holder(path) is not None:
+        left = ", ".join(str(process.pid) for process in alive)
+        raise FluentliteError(
+            f"killed after {timeout:g} s, and still there: processes {left or 'unknown'}. They may hang in the kernel, "
+            "in a disk or a network file system."
+        )
+    _remove_stale(path)
+    print(
+        f"fluentlite: not stopped within {timeout:g} s, so {len(processes)} processes were killed; what was not "
+        "acknowledged is sent again after the next start"
+    )
+    return 0
+
+
+def _remove_stale(path: str) -> None:
+    """A master that was killed leaves its pid file; whoever may, takes it away."""
+    if os.path.exists(path):
+        try:
+            PidFile(path).remove()
+        except FluentliteError:
+            return  # not ours to remove, or just taken by somebody who starts
+
+
+def reload(run_dir: str) -> int:
+    """
+    Have the master read its configuration again.
+
+    Returns:
+        0, 1 if it was refused, 7 if no master runs.
+    """
+    try:
+        answer = ask(run_dir, "reload", _RELOAD_PATIENCE)
+    except NotRunningError as exc:
+        print(f"fluentlite reload: {exc}", file=sys.stderr)
+        return NOT_RUNNING
+    problems = _problems(answer)
+    for problem in problems:
+        print(f"fluentlite reload: {problem}", file=sys.stderr)
+    if problems:
+        print("fluentlite reload: nothing has changed; all logs are followed as before", file=sys.stderr)
+        return 1
+    changes = answer["changes"]
+    print("fluentlite: reloaded; logs " + ", ".join(f"{what} {count}" for what, count in changes.items()))
+    return 0
+
+
+def _problems(answer: dict[str, object]) -> list[str]:
+    problems = answer.get("problems") if not answer.get("ok") else []
+    return [str(problem) for problem in problems] if isinstance(problems, list) else []
+
+
+def restart(config: str, run_dir: str, timeout: float) -> int:
+    """Stop and start; a configuration that cannot be used leaves what runs alone."""
+    from fluentlite.daemon import read_settings
+    from fluentlite.master.plan import make_plan
+
+    make_plan(config, os.environ, read_settings)
+    stop(run_dir, timeout)
+    return start(config, foreground=False)
