@@ -18,8 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from faults.operations import draw
+from faults.scene import Report
 from faults.settings import variant
-from faults.stage import Report, Stage
+from faults.stage import Stage
 
 MOST_OUTAGE = 10.0
 """Seconds after which whatever is down, stopped or frozen is mended, whether chance wants it or not."""

@@ -17,6 +17,7 @@ class Record:
         time: Monotonic seconds.
         connection: Unique among all connections of all sinks: journal and number.
         chunk_id: Of a C or an A.
+        shape: Of a C: tag, field, compression.
         lines: Of a C.
         reason: Of an E.
     """
@@ -25,6 +26,7 @@ class Record:
     time: float
     connection: tuple[str, int]
     chunk_id: str = ""
+    shape: tuple[str, ...] = ()
     lines: tuple[bytes, ...] = ()
     reason: str = ""
 
@@ -80,14 +82,15 @@ class JournalReader:
         if kind != "C":
             name = {"A": "chunk_id", "E": "reason"}.get(kind)
             return Record(kind, float(time), connection, **({name: words[0]} if name else {})), end + 1
-        chunk_id, count, size = words[0], int(words[1]), int(words[2])
+        chunk_id, *shape = words[:-2]
+        count, size = map(int, words[-2:])
         payload_end = end + 1 + size
         if len(self._buffer) <= payload_end:
             return None
         lines = tuple(self._buffer[end + 1 : payload_end].split(b"\n"))
         if len(lines) != count:
             raise AssertionError(f"chunk {chunk_id}: {count} entries hold {len(lines)} lines")
-        return Record("C", float(time), connection, chunk_id, lines), payload_end + 1
+        return Record("C", float(time), connection, chunk_id, tuple(shape), lines), payload_end + 1
 
     def _finish_segment(self) -> None:
         if self._fd >= 0:

@@ -77,6 +77,9 @@ class Model:
     """
     Told by the writer what was written, and by the journals what has arrived.
 
+    Args:
+        first: Number of the first line; numbers tell the logs of a run apart.
+
     Attributes:
         written: Line numbers used, also by lines that a rotation tore.
         due: Whole lines written.
@@ -87,10 +90,10 @@ class Model:
         connections: Those that are open, by journal and number.
     """
 
-    def __init__(self, evidence: Evidence) -> None:
-        self.evidence = evidence
+    def __init__(self, evidence: Evidence, first: int = 0) -> None:
+        self.evidence, self._first = evidence, first
         self.generations: list[Generation] = []
-        self.written = self.due = self.delivered = self.torn = 0
+        self.written, self.due, self.delivered, self.torn = first, 0, 0, 0
         self.wrong: list[str] = []
         self.longest_silence = 0.0
         self._last_arrival = time.monotonic()
@@ -174,7 +177,8 @@ class Model:
         if first < 0:
             self._take_fragment(data, reception)
             return
-        if first + count > self.written or not self._torn_numbers.isdisjoint(range(first, first + count)):
+        is_ours = self._first <= first and first + count <= self.written
+        if not is_ours or not self._torn_numbers.isdisjoint(range(first, first + count)):
             self._is_wrong(f"lines {first} to {first + count - 1} were never written so; {reception}")
             return
         for new_first, new_end in self._numbers.add(first, first + count, reception):

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .stage import LATE_REOPEN, Stage
+from .log import LATE_REOPEN
+from .stage import Stage
 from .writer import Naming
 
 NAMINGS: tuple[Naming, ...] = ("shift", "numbers", "dates")
@@ -221,15 +222,17 @@ KINDS = (
     Kind("rename, writer late", 4, _rename_late, is_rotation=True),
     Kind("copytruncate", 4, _copytruncate, is_rotation=True),
     Kind("several rotations", 3, _several, lambda stage: not stage.is_link),
-    Kind("delete and create", 2, _delete, Stage.holds_log, is_rotation=True),
-    Kind("replace", 2, _replace, Stage.holds_log, is_rotation=True),
+    Kind("delete and create", 2, _delete, lambda stage: stage.holds_log(), is_rotation=True),
+    Kind("replace", 2, _replace, lambda stage: stage.holds_log(), is_rotation=True),
     Kind("switch the link", 8, _switch, lambda stage: stage.is_link, is_rotation=True),
     Kind("stop", 2, _stop, _is_running),
     Kind("stop and start", 2, _restart, _is_running),
     Kind("kill", 2, _kill, _is_running),
     Kind("kill and start", 3, _kill_and_start, _is_running),
     Kind("overlapping restart", 2, _overlap, _is_running),
-    Kind("hang up", 2, _hang_up, Stage.has_seen_all),  # before, it would end an interpreter that is starting
+    Kind(
+        "hang up", 2, _hang_up, lambda stage: stage.has_seen_all()
+    ),  # before, it would end an interpreter that is starting
     Kind("start", 12, _start, _is_stopped),
     Kind("freeze", 2, _freeze, lambda stage: stage.agent.is_running and not stage.agent.is_frozen),
     Kind("thaw", 12, _thaw, lambda stage: stage.agent.is_frozen),

@@ -74,6 +74,15 @@ class Evidence:
         self.splits: list[float] = []
         """When the worker said that it cuts a refused chunk in two."""
 
+    def note(self, disturbance: Disturbance) -> None:
+        """Connections may have ended with what was on them."""
+        self.disturbances.append(disturbance)
+
+    def note_restart(self, disturbance: Disturbance) -> None:
+        """The worker ended with chunks on their way, and perhaps with acks that it had not seen."""
+        self.disturbances.append(disturbance)
+        self.restarts.append(disturbance.end)
+
     def is_settled(self, reception: Reception) -> bool:
         """Tell whether sending these lines again would be a fault."""
         connection = reception.connection

@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .journal import JournalReader, Record
-from .receptions import Disturbance, Evidence
+from .receptions import Disturbance
 
 _SINK = Path(__file__).with_name("sink.py")
 
@@ -27,12 +28,14 @@ class Server:
     Args:
         directory: For its journals.
         name: Of this server, for messages and journals.
-        evidence: Told what happens to the server.
+        note: Told what happens to the server.
         ack_delay: Longest time in seconds until an ack goes; see ``sink``.
     """
 
-    def __init__(self, directory: Path, name: str, evidence: Evidence, ack_delay: float = 0.0) -> None:
-        self.name, self._directory, self._evidence, self._ack_delay = name, directory, evidence, ack_delay
+    def __init__(
+        self, directory: Path, name: str, note: Callable[[Disturbance], None], ack_delay: float = 0.0
+    ) -> None:
+        self.name, self._directory, self._note, self._ack_delay = name, directory, note, ack_delay
         self._holder, self.port = _held_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._readers: list[JournalReader] = []
@@ -73,7 +76,7 @@ class Server:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._process, self._hung_since = None, 0.0
-        self._evidence.disturbances.append(Disturbance(f"server {self.name} killed", since, time.monotonic()))
+        self._note(Disturbance(f"server {self.name} killed", since, time.monotonic()))
         return self._journal
 
     def hang(self) -> None:
@@ -86,9 +89,7 @@ class Server:
         """Let a hung sink go on."""
         if self._process is not None and self._hung_since:
             self._process.send_signal(signal.SIGCONT)
-            self._evidence.disturbances.append(
-                Disturbance(f"server {self.name} hung", self._hung_since, time.monotonic())
-            )
+            self._note(Disturbance(f"server {self.name} hung", self._hung_since, time.monotonic()))
             self._hung_since = 0.0
 
     def reset(self) -> None:
@@ -96,9 +97,7 @@ class Server:
         if self.is_up and self._process is not None:
             self._process.send_signal(signal.SIGUSR1)
             now = time.monotonic()
-            self._evidence.disturbances.append(
-                Disturbance(f"server {self.name} reset its connections", now, now)
-            )
+            self._note(Disturbance(f"server {self.name} reset its connections", now, now))
 
     def read(self) -> list[Record]:
         """Return what has come into its journals since the last call."""

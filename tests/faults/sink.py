@@ -9,9 +9,11 @@ A journal is a row of files JOURNAL.0, JOURNAL.1, ... of records, each with the 
 of the connection; a ``C`` is followed by its lines, joined by newlines, and one more newline::
 
     O TIME CONNECTION                         opened
-    C TIME CONNECTION ID COUNT BYTES          a chunk arrived
+    C TIME CONNECTION ID TAG FIELD COMPRESSED COUNT BYTES    a chunk arrived
     A TIME CONNECTION ID                      its ack was given to the kernel
     E TIME CONNECTION REASON                  ended
+
+FIELD is the name of the one field that all its records have, COMPRESSED the option of that name or ``none``.
 """
 
 from __future__ import annotations
@@ -128,10 +130,14 @@ class Sink:
             self._take(client, message)
 
     def _take(self, client: Client, message: list[object]) -> None:
-        lines, option = decode(message)
-        chunk_id = option.get(b"chunk", b"-").decode("ascii")
-        payload = b"\n".join(lines)
-        self._journal.write("C", client.number, chunk_id, len(lines), len(payload), payload=payload)
+        fields, lines, option = decode(message)
+        tag, chunk_id, compressed = (
+            word.decode("ascii")
+            for word in (message[0], option.get(b"chunk", b"-"), option.get(b"compressed", b"none"))
+        )
+        payload, field = b"\n".join(lines), "+".join(sorted(fields))
+        words = (chunk_id, tag, field, compressed, len(lines), len(payload))
+        self._journal.write("C", client.number, *words, payload=payload)
         if chunk_id != "-":
             due = time.monotonic() + random.uniform(0, self._delay) if self._delay else 0.0
             heapq.heappush(self._pending, (due, client.number, chunk_id))
@@ -153,8 +159,12 @@ class Sink:
         self._journal.write("E", client.number, reason)
 
 
-def decode(message: list[object]) -> tuple[list[bytes], dict[bytes, bytes]]:
-    """Return the lines and the option of one message, in PackedForward mode (perhaps gzipped) or Forward mode."""
+def decode(message: list[object]) -> tuple[set[str], list[bytes], dict[bytes, bytes]]:
+    """
+    Return the fields' names, the lines and the option of one message.
+
+    It is in PackedForward mode (perhaps gzipped) or Forward mode; each record must have one field.
+    """
     _tag, entries, *rest = message
     option = rest[0] if rest else {}
     if option.get(b"compressed") == b"gzip":
@@ -163,7 +173,12 @@ def decode(message: list[object]) -> tuple[list[bytes], dict[bytes, bytes]]:
         unpacker = msgpack.Unpacker(raw=True, max_buffer_size=64 << 20)
         unpacker.feed(entries)
         entries = unpacker
-    return [record[b"message"] for _time, record in entries], option
+    fields, lines = set(), []
+    for _time, record in entries:
+        [(field, line)] = record.items()
+        fields.add(field)
+        lines.append(line)
+    return {field.decode("ascii") for field in fields}, lines, option
 
 
 if __name__ == "__main__":

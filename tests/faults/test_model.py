@@ -35,7 +35,7 @@ class Journals:
         key, ident = ("journal", connection), ident or str(hash(lines))
         records = [] if key in self._opened else [Record("O", at, key)]
         self._opened.add(key)
-        records += [Record("C", at, key, ident, lines)]
+        records += [Record("C", at, key, ident, ("t", "message", "none"), lines)]
         records += [Record("A", at, key, ident)] if acked else []
         self.model.take(records)
 
@@ -249,7 +249,7 @@ def test_long_after_it_was_forgotten():
 
 def test_what_was_acknowledged_is_in_the_journal(tmp_path):
     """The sink journals first: what it acknowledged outlives its SIGKILL, what it left unfinished is not read."""
-    server = Server(tmp_path, "a", Evidence(4))
+    server = Server(tmp_path, "a", Evidence(4).note)
     server.up()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         entries = msgpack.packb([1, {"message": "one"}]) + msgpack.packb([1, {"message": "two"}])
@@ -257,11 +257,12 @@ def test_what_was_acknowledged_is_in_the_journal(tmp_path):
         assert msgpack.unpackb(client.recv(100)) == {"ack": "id"}
     journal = server.down()
     with open(f"{journal}.0", "ab") as file:
-        file.write(b"C 1.0 1 other 2 7\none\ntw")
+        file.write(b"C 1.0 1 other t message none 2 7\none\ntw")
     records = JournalReader(journal).read()
     server.close()
 
-    assert [record.lines for record in records if record.kind == "C"] == [(b"one", b"two")]
+    chunks = [(record.lines, record.shape) for record in records if record.kind == "C"]
+    assert chunks == [((b"one", b"two"), ("t", "message", "none"))]
 
 
 def test_a_worker_that_loses_lines(tmp_path):
@@ -276,4 +277,4 @@ def test_a_worker_that_loses_lines(tmp_path):
         report = stage.finish(most_silence=2.0)
 
     assert report.count_lost > 100
-    assert any(problem.startswith("lost: generation 0") for problem in report.problems)
+    assert any(problem.startswith("app.log: lost: generation 0") for problem in report.problems)
