@@ -1,0 +1,151 @@
+"""Asking a running master."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import time
+from typing import Any
+
+from fluentlite.errors import FluentliteError, StateError
+from fluentlite.master.directories import socket_path
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+class NotRunningError(StateError):
+    """There is no master: no control socket, or nobody who listens on it."""
+
+
+class NoAnswerError(StateError):
+    """
+    There is a master, but it gave no answer.
+
+    Attributes:
+        pid: Of the master, if it is known.
+    """
+
+    def __init__(self, message: str, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
+    """
+    Ask the master whose control socket is in *run_dir*.
+
+    Args:
+        command: ``status``, ``reload`` or ``stop``.
+        timeout: Seconds for all of it: connecting, asking, and the whole answer.
+
+    Returns:
+        The answer as it came; ``{"ok": False, "problems": [...]}`` if it was refused.
+
+    Raises:
+        NotRunningError: Nobody is there.
+        NoAnswerError: Somebody is there, but no answer came in time, or none that can be understood.
+        FluentliteError: We may not ask.
+    """
+    path, give_up_at = socket_path(run_dir), time.monotonic() + timeout
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            _connect(connection, path, give_up_at)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as exc:
+            raise NotRunningError(
+                f"fluentlite is not running: nobody listens at {path}. "
+                'Say "fluentlite start"; if it runs with another configuration, name that with -c.'
+            ) from exc
+        except TimeoutError as exc:
+            raise _no_answer(path, None, f"did not accept a connection within {timeout:g} s") from exc
+        except OSError as exc:
+            raise _cannot_ask(path, exc) from exc
+        pid = _pid_of(connection)
+        try:
+            return _understand(_exchange(connection, command, give_up_at))
+        except TimeoutError as exc:
+            raise _no_answer(path, pid, f'did not answer "{command}" within {timeout:g} s') from exc
+        except (OSError, ValueError) as exc:
+            raise _no_answer(
+                path, pid, f'gave no answer to "{command}" that can be understood ({exc})'
+            ) from exc
+
+
+def _connect(connection: socket.socket, path: str, give_up_at: float) -> None:
+    """A master that is busy has a full queue: then a non-blocking connect is refused, and a blocking one never ends."""
+    connection.setblocking(False)
+    while True:
+        try:
+            connection.connect(path)
+            return
+        except BlockingIOError:
+            time.sleep(min(0.01, _remaining(give_up_at)))
+
+
+def _exchange(connection: socket.socket, command: str, give_up_at: float) -> bytes:
+    """
+    Send the request and return all that comes until the connection is closed.
+
+    A master with too many clients answers without reading what we ask: that breaks the connection, but
+    behind its answer.
+    """
+    connection.settimeout(_remaining(give_up_at))
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(json.dumps({"command": command}).encode() + b"\n", socket.MSG_NOSIGNAL)
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := _receive(connection, give_up_at):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def _receive(connection: socket.socket, give_up_at: float) -> bytes:
+    connection.settimeout(_remaining(give_up_at))
+    return connection.recv(1 << 16)
+
+
+def _remaining(give_up_at: float) -> float:
+    """
+    Raises:
+        TimeoutError: The time is up.
+    """
+    remaining = give_up_at - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    return remaining
+
+
+def _understand(answer: bytes) -> dict[str, Any]:
+    if not answer.endswith(b"\n"):
+        raise ValueError(
+            "the connection was closed before its end" if answer else "the connection was closed"
+        )
+    content = json.loads(answer)
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    return content
+
+
+def _pid_of(connection: socket.socket) -> int | None:
+    """Return who listened; None if the kernel has no number for it here (another container)."""
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid: int = _CREDENTIALS.unpack(packed)[0]
+    return pid or None
+
+
+def _no_answer(path: str, pid: int | None, what: str) -> NoAnswerError:
+    who = f"fluentlite (pid {pid})" if pid else f"fluentlite at {path}"
+    look = f' ("ps -o stat,wchan:20,args {pid}")' if pid else ""
+    return NoAnswerError(f"{who} {what}. Look into its log, and whether it is suspended{look}.", pid)
+
+
+def _cannot_ask(path: str, exc: OSError) -> FluentliteError:
+    if isinstance(exc, PermissionError):
+        return FluentliteError(
+            f"{path}: user {os.geteuid()} may not use the control socket ({exc.strerror}). Ask as root or as the "
+            'user who started fluentlite, or let others into its directory ("chmod 755").'
+        )
+    remedy = "Look at run_dir in the configuration." if exc.errno else "Choose a shorter run_dir."
+    return StateError(f"{path}: the control socket cannot be used ({exc.strerror or exc}). {remedy}")

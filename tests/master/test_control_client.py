@@ -1,0 +1,260 @@
+"""Asking a master: one that answers, one that does not, and none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+
+import pytest
+from asking import Served, as_stranger
+
+from fluentlite.control_client import NoAnswerError, NotRunningError, ask
+from fluentlite.errors import FluentliteError, StateError
+
+
+@contextlib.contextmanager
+def serving(path, answers=None):
+    """A control server that turns in a thread."""
+    served = Served(path, answers)
+    is_over = threading.Event()
+
+    def turn():
+        while not is_over.is_set():
+            served.loop.wait(0.01)
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        yield served
+    finally:
+        is_over.set()
+        thread.join()
+        served.close()
+
+
+@contextlib.contextmanager
+def scripted(path, answer, *, reads=True):
+    """A server that answers its only client with *answer*, as bytes, and closes; with None it says nothing."""
+    is_over = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve():
+            client, _ = listener.accept()
+            with client:
+                if reads:
+                    client.recv(4096)
+                if answer is None:
+                    is_over.wait(20.0)
+                else:
+                    client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+
+def test_an_answer_is_returned_as_it_came(open_dir, socket_file):
+    """The answer to each command is the object that the master sent."""
+    answers = {"status": {"workers": [1]}, "reload": {"ok": False, "problems": ["a"]}, "stop": {"ok": True}}
+    with serving(socket_file, answers) as served:
+        assert {command: ask(open_dir, command, 10.0) for command in answers} == answers
+        assert served.asked == list(answers)
+
+
+def test_a_megabyte_is_read_whole(open_dir, socket_file):
+    """The status of a thousand workers comes whole, in less than a second (O03)."""
+    status = {"workers": [{"path": "x" * 1000}] * 1000}
+    with serving(socket_file, {"status": status}):
+        began = time.monotonic()
+        assert ask(open_dir, "status", 10.0) == status
+        assert time.monotonic() - began < 1.0
+
+
+def test_an_unknown_command_is_an_answer(open_dir, socket_file):
+    """What the master refuses comes as its problems."""
+    with serving(socket_file):
+        assert ask(open_dir, "dance", 10.0)["ok"] is False
+
+
+def test_a_hundred_ask_at_once(open_dir, socket_file):
+    """A hundred clients in the same moment are all answered."""
+    found = []
+    with serving(socket_file, {"status": {"ok": True}}):
+        threads = [
+            threading.Thread(target=lambda: found.append(ask(open_dir, "status", 20.0))) for _ in range(100)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert found == [{"ok": True}] * 100
+
+
+def test_an_answer_that_does_not_wait_for_the_question_is_read(open_dir, socket_file):
+    """A master with too many clients answers and closes at once: its answer counts, not the broken connection."""
+    for _ in range(20):
+        with scripted(socket_file, b'{"ok": false, "problems": ["too many"]}\n', reads=False):
+            assert ask(open_dir, "status", 10.0) == {"ok": False, "problems": ["too many"]}
+        os.unlink(socket_file)
+
+
+# -- nobody there -----------------------------------------------------------------------------------------
+
+
+def _no_socket(path):
+    pass
+
+
+def _stale_socket(path):
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+
+
+def _regular_file(path):
+    open(path, "w").close()
+
+
+@pytest.mark.parametrize("make", [_no_socket, _stale_socket, _regular_file])
+def test_nobody_listens(open_dir, socket_file, make):
+    """Without a listener the error says that nothing runs, where that was looked for, and how to start."""
+    make(socket_file)
+    with pytest.raises(
+        NotRunningError, match=r"not running: nobody listens at .*fluentlite\.sock.*fluentlite start.*-c"
+    ):
+        ask(open_dir, "status", 10.0)
+
+
+@pytest.mark.parametrize("name", ["missing", "file/below"])
+def test_no_directory(open_dir, name):
+    """No run_dir: nothing runs."""
+    open(os.path.join(open_dir, "file"), "w").close()
+    with pytest.raises(NotRunningError):
+        ask(os.path.join(open_dir, name), "status", 10.0)
+
+
+def test_not_running_is_an_error_of_ours():
+    """The commands turn both errors into a message and an exit status."""
+    assert issubclass(NotRunningError, StateError)
+    assert issubclass(NoAnswerError, StateError)
+
+
+# -- somebody there, but no answer ------------------------------------------------------------------------
+
+
+def test_a_silent_master(open_dir, socket_file):
+    """A master that is suspended: no answer in time, its pid, and what to look at (P14)."""
+    began = time.monotonic()
+    with (
+        scripted(socket_file, None),
+        pytest.raises(NoAnswerError, match=r'did not answer "stop" within 0.2 s.*ps -o stat') as caught,
+    ):
+        ask(open_dir, "stop", 0.2)
+
+    assert caught.value.pid == os.getpid()
+    assert f"(pid {os.getpid()})" in str(caught.value)
+    assert 0.2 <= time.monotonic() - began < 5.0
+
+
+def test_a_master_that_drips(open_dir, socket_file):
+    """The time-out is for the whole answer: bytes that keep coming do not put it off."""
+    is_over = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_file)
+        listener.listen()
+
+        def drip():
+            client, _ = listener.accept()
+            with client, contextlib.suppress(BrokenPipeError):
+                while not is_over.wait(0.02):
+                    client.send(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(NoAnswerError, match=r"within 0\.3 s"):
+            ask(open_dir, "status", 0.3)
+        is_over.set()
+        thread.join()
+
+
+def test_a_master_whose_queue_is_full(open_dir, socket_file):
+    """A master that accepts nobody does not hold us up for ever."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(socket_file)
+        listener.listen(0)
+        first.connect(socket_file)
+        with pytest.raises(NoAnswerError, match=r"did not accept a connection within 0\.2 s") as caught:
+            ask(open_dir, "status", 0.2)
+
+    assert caught.value.pid is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(b"", "the connection was closed", id="closed"),
+        pytest.param(b'{"ok": true', "closed before its end", id="half"),
+        pytest.param(b'{"ok": true}', "closed before its end", id="no-newline"),
+        pytest.param(b"hello\n", "Expecting value", id="no-json"),
+        pytest.param(b"[1]\n", "no JSON object", id="list"),
+        pytest.param(b"\xff\n", "decode", id="not-utf8"),
+    ],
+)
+def test_an_answer_that_is_none(open_dir, socket_file, answer, reason):
+    """Half an answer is never taken for a whole one."""
+    with (
+        scripted(socket_file, answer),
+        pytest.raises(
+            NoAnswerError, match=f'gave no answer to "reload" that can be understood .*{reason}'
+        ) as caught,
+    ):
+        ask(open_dir, "reload", 10.0)
+
+    assert caught.value.pid == os.getpid()
+
+
+# -- we may not -------------------------------------------------------------------------------------------
+
+
+def _refusal(run_dir):
+    try:
+        return ask(run_dir, "status", 10.0)
+    except FluentliteError as exc:
+        return [type(exc).__name__, str(exc)]
+
+
+@pytest.mark.parametrize("what", ["directory", "socket"])
+def test_who_may_not_use_the_socket(open_dir, socket_file, what):
+    """A forbidden socket or directory is not "not running": it is said who asks, and the remedy."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_file)
+        listener.listen()
+        os.chmod(open_dir if what == "directory" else socket_file, 0)
+        name, text = as_stranger(lambda: _refusal(open_dir))
+        os.chmod(open_dir, 0o755)
+
+    assert name == "FluentliteError"
+    assert "may not use the control socket (Permission denied)" in text
+    assert "Ask as root or as the user who started fluentlite" in text
+
+
+def test_a_path_that_is_too_long(tmp_path):
+    """The kernel takes 107 bytes of path; the remedy is a shorter run_dir."""
+    with pytest.raises(StateError, match="Choose a shorter run_dir"):
+        ask(str(tmp_path / ("d" * 108)), "status", 10.0)
+
+
+def test_other_users_get_the_status(open_dir, socket_file):
+    """Another user asks over the client as well as the owner does (O03)."""
+    with serving(socket_file, {"status": json.loads('{"workers": []}')}):
+        assert as_stranger(lambda: ask(open_dir, "status", 10.0)) == {"workers": []}
