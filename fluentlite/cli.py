@@ -9,8 +9,13 @@ from collections.abc import Callable, Sequence
 
 from fluentlite import __version__
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
-from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.errors import ConfigError, FluentliteError, NotConfiguredError
 from fluentlite.signals import WORKER_SIGNALS
+
+STARTING = ("start", "restart")
+
+NOT_CONFIGURED = 6
+"""Exit status of the commands that start something, as LSB has it."""
 
 USAGE = f"""\
 fluentlite {__version__}: follows log files and forwards each line to Fluentd or Fluent Bit.
@@ -60,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as exc:
         for problem in exc.problems:
             print(f"fluentlite {command}: {problem.removeprefix(f'fluentlite {command}: ')}", file=sys.stderr)
-        return 1
+        return NOT_CONFIGURED if isinstance(exc, NotConfiguredError) and command in STARTING else 1
     except FluentliteError as exc:
         print(f"fluentlite {command}: {exc}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from setproctitle import setproctitle
 
@@ -125,6 +126,17 @@ class _Work:
         self._nice = nice
 
     def __call__(self, spec: Spec, slot: Slot, lifeline: int) -> int:
+        try:
+            return self._work(spec, slot, lifeline)
+        except Exception as exc:
+            # A bug of ours. The master starts another worker; that must not be all that is ever known of it.
+            log.exception("%s: the worker ends because of an error in it", spec.log.path)
+            slot.write(
+                replace(slot.read(), last_error=f"an error in fluentlite ({exc!r}); its log has the details")
+            )
+            return os.EX_SOFTWARE
+
+    def _work(self, spec: Spec, slot: Slot, lifeline: int) -> int:
         inbox = SignalInbox(WORKER_SIGNALS)
         accept_signals()
         _title(f"worker {spec.log.tag} {spec.log.path}")

@@ -44,7 +44,6 @@ Has the daemon read its configuration: new logs are started, removed ones finish
 worker, all others reconnect. A configuration that cannot be used is told here and changes nothing.
 Exit status: 0 it is in use, 1 it cannot be used, 7 the daemon does not run."""
 
-NOT_CONFIGURED = 6
 NOT_RUNNING = 7
 
 _RELOAD_PATIENCE = 90.0
@@ -209,7 +208,8 @@ def _remains(answer: dict[str, object]) -> str:
         return ""
     size, logs = answer.get("undelivered_bytes"), answer.get("undelivered_logs")
     if size:
-        return f"; {size} bytes in {logs} logs are not delivered: they are in the log files, and are sent after the next start"
+        where = f"{logs} log{'' if logs == 1 else 's'}"
+        return f"; {size} bytes of {where} are not delivered: they are in the log files, and are sent after the next start"
     return "; everything is delivered"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +11,10 @@ from dataclasses import replace
 from fluentlite.config import toml
 from fluentlite.config.expand import ExpandError, expand
 from fluentlite.config.model import MasterSettings
+from fluentlite.config.textfile import UnreadableError, read_text
 from fluentlite.errors import ConfigError
+
+_LINE = re.compile(r"^[ \t]*run_dir[ \t]*=.*$", re.MULTILINE)
 
 
 def find_master(path: str, environ: Mapping[str, str]) -> tuple[MasterSettings, str]:
@@ -37,13 +41,13 @@ def find_master(path: str, environ: Mapping[str, str]) -> tuple[MasterSettings, 
 
 
 def _run_dir_in(path: str, environ: Mapping[str, str]) -> str:
-    """Return run_dir as *path* itself has it, or an empty string."""
+    """Return run_dir as *path* itself has it, or an empty string; the rest may be no TOML at all."""
     try:
-        with open(path, "rb") as file:
-            master = tomllib.load(file).get("master")
-        run_dir = master.get("run_dir") if isinstance(master, dict) else None
-        if not isinstance(run_dir, str):
+        text = read_text(path)
+        found = _LINE.search(text)
+        if found is None:
             return ""
+        run_dir = tomllib.loads(found[0])["run_dir"]
         return os.path.abspath(os.path.join(os.path.dirname(path), expand(run_dir, environ)))
-    except (OSError, ValueError, ExpandError):
+    except (UnreadableError, ValueError, TypeError, ExpandError):
         return ""

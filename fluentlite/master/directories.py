@@ -37,31 +37,42 @@ def prepare(master: MasterSettings, account: Account | None) -> None:
         ConfigError: With everything that is wrong.
     """
     problems = [
-        *_directory("run_dir", master.run_dir, 0o755, None),
-        *_directory("state_dir", master.state_dir, 0o750, account),
+        *_directory("run_dir", master.run_dir, 0o755, None, writer=None),
+        *_directory("state_dir", master.state_dir, 0o750, account, writer=account),
     ]
     if master.log_file != "-":
-        problems += _directory("the directory of log_file", os.path.dirname(master.log_file), 0o755, account)
+        directory = os.path.dirname(master.log_file)
+        # Its files are ours to make, the workers need only write to them.
+        problems += _directory("the directory of log_file", directory, 0o755, account, writer=None)
         problems += [] if problems else _log_file(master.log_file, account)
     if problems:
         raise ConfigError(*problems)
 
 
-def _directory(name: str, path: str, mode: int, account: Account | None) -> Iterator[str]:
+def _directory(
+    name: str, path: str, mode: int, owner: Account | None, *, writer: Account | None
+) -> Iterator[str]:
     try:
-        _make(path, mode, account)
-        with _rights_of(account):
+        _make(path, mode, owner)
+        with _rights_of(writer):
             descriptor, probe = tempfile.mkstemp(prefix=".fluentlite-", dir=path)
             os.close(descriptor)
             os.unlink(probe)
     except OSError as exc:
-        who = account.name if account else f"user {os.geteuid()}"
+        who = writer.name if writer else f"user {os.geteuid()}"
         if exc.errno in (errno.EACCES, errno.EPERM):
-            yield f"{name} {path}: {who} cannot write there ({exc.strerror}). Run: install -d -o {who} {path}"
+            yield f"{name} {path}: {who} cannot write there ({exc.strerror}). {_remedy(path, who)}"
         elif exc.errno == errno.ENOSPC:
             yield f"{name} {path}: the disk is full. Make room, or name another directory."
         else:
             yield f"{name} {path}: it cannot be used ({exc.strerror}). Name a directory that {who} can write to."
+
+
+def _remedy(path: str, who: str) -> str:
+    name = who.removeprefix("user ")
+    if os.path.isdir(path):
+        return f"Give it to {who}: chown -R {name} {path} (and let {who} enter the directories above)."
+    return f"Make it: install -d -o {name} {path}"
 
 
 def _make(path: str, mode: int, account: Account | None) -> None:

@@ -117,7 +117,8 @@ class Master:
         self._loop.wait(max(0.0, self._deadline() - time.monotonic()))
         now = time.monotonic()
         self._fleet.tick(now)
-        self._watch.tick(now)
+        if self._watch.tick(now) and self._plan.account is not None:
+            self._make_log_file()  # renamed without a signal, it can be made by us alone
         self._reloads.tick(now)
         self._control.tick(now)
         if not self._is_ready and not self._is_stopping:

@@ -55,10 +55,10 @@ class Watch:
         """When ``tick`` has something to do, in monotonic seconds."""
         return self._look_at
 
-    def tick(self, now: float) -> None:
-        """Look at all workers if that is due; replace those that are hung or too large."""
+    def tick(self, now: float) -> bool:
+        """Look at all workers, if that is due, and replace those that are hung or too large; tell whether it was."""
         if now < self._look_at:
-            return
+            return False
         self._look_at = now + INTERVAL
         self._guard.tick(now)
         self._look(now)
@@ -66,6 +66,7 @@ class Watch:
             watched = self._watched.get(member.spec.log.path)
             if watched is not None:
                 self._judge(member, watched, now)
+        return True
 
     def refresh(self, now: float) -> None:
         """Look at all workers, unless that has just been done: somebody asks."""
