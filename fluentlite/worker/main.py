@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -272,7 +273,8 @@ def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox
             str(exc) if isinstance(exc, FluentliteError) else f"{settings.path}: {exc}; the worker stops"
         )
         log.error("%s", problem)
-        print(f"fluentlite: {problem}", file=sys.stderr)
         if slot is not None:
             slot.write(replace(slot.read(), last_error=problem))
+        with contextlib.suppress(OSError):  # standard error may be closed; the others know
+            print(f"fluentlite: {problem}", file=sys.stderr)
         return 1
