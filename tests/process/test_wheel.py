@@ -15,6 +15,8 @@ def test_a_wheel_installs_and_runs_without_the_sources(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     source = tmp_path / "source"  # a copy: building leaves traces in the tree
     shutil.copytree(ROOT / "fluentlite", source / "fluentlite", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("etc", "init"):
+        shutil.copytree(ROOT / name, source / name)
     for name in ("setup.cfg", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, source], check=True)
