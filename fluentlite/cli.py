@@ -33,6 +33,8 @@ Usage: fluentlite COMMAND [ARGUMENTS]
                       follow one log in the foreground; "fluentlite agent --help" lists its flags
   check [-c FILE]     say what is wrong with a configuration, or what it would do
   receive             a Forward server that prints what arrives; "fluentlite receive --help"
+  install             make it a service of systemd or SysV init; "fluentlite install --help"
+  uninstall           take that away again; configuration and positions stay
   version             print the version
 
 The configuration is $FLUENTLITE_CONFIG or {DEFAULT_CONFIG_PATH}, unless -c names another.
@@ -131,6 +133,18 @@ def _check(argv: Sequence[str]) -> int:
     return run_check(_config_path("check", argv), os.environ, sys.stdout, sys.stderr)
 
 
+def _install(argv: Sequence[str]) -> int:
+    from fluentlite.install import run_install
+
+    return run_install(argv)
+
+
+def _uninstall(argv: Sequence[str]) -> int:
+    from fluentlite.install import run_uninstall
+
+    return run_uninstall(argv)
+
+
 def _version(argv: Sequence[str]) -> int:
     if argv:
         raise ConfigError(f'"{argv[0]}" is not expected here. Say "fluentlite version".')
@@ -160,6 +174,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "receive": _receive,
     "demo": _demo,
     "check": _check,
+    "install": _install,
+    "uninstall": _uninstall,
     "version": _version,
     "--version": _version,
 }
