@@ -156,12 +156,12 @@ class _Reader:
                 self._problems.add(COMMAND, f"{what} {reason}")
 
     def _raised(self, what: str, kind: Kind, value: object) -> object:
-        if not (isinstance(kind, Number) and isinstance(value, float) and value < kind.minimum):
+        if not (isinstance(kind, Number) and isinstance(value, float)):
             return value
-        if kind.or_zero and value == 0:
-            return value
-        self.warnings.append(f"{what} is below the minimum; {kind.minimum:g} is used.")
-        return kind.minimum
+        raised = kind.raised(value)
+        if raised > value:
+            self.warnings.append(f"{what} is below the minimum; {raised:g} is used.")
+        return raised
 
     def _take_ping(self, text: str) -> None:
         tag, colon, data = text.partition(":")

@@ -102,6 +102,10 @@ class Number(Kind):
         except ValueError:
             raise UnfitError(f"is not a number. {self._wanted()}.") from None
 
+    def raised(self, value: float) -> float:
+        """The minimum in place of what is below it, as fluent-agent-lite had it; what :meth:`from_text` returned."""
+        return self.minimum if value < self.minimum and not (self.or_zero and value == 0) else value
+
     def _wanted(self) -> str:
         zero = "0, or " if self.or_zero else ""
         return f"Write {zero}a number from {self.minimum:g} to {self.maximum:.10g} {self.unit}".rstrip()

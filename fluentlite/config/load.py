@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from fluentlite.config import toml
+from fluentlite.config import legacy, toml
 from fluentlite.config.model import DEFAULT_CONFIG_PATH, Settings
 from fluentlite.config.reading import Reading, absolute
 from fluentlite.errors import NotConfiguredError
@@ -29,7 +29,7 @@ def read(path: str, environ: Mapping[str, str]) -> Reading:
     """
     path = absolute(path)
     _check_exists(path)
-    return toml.read(path, environ)
+    return toml.read(path, environ) if path.endswith(".toml") else legacy.read(path, environ)
 
 
 def _check_exists(path: str) -> None:

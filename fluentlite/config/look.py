@@ -47,7 +47,8 @@ def look(reading: Reading, resolve: Resolve) -> list[Finding]:
         resolve: Given names, returns those that do not resolve, each with its reason.
     """
     settings = reading.settings
-    found = [*_user(settings.master), *_own_files(settings.master), *_secrets(reading.files_with_secrets)]
+    found = [Finding("warning", "files", warning) for warning in reading.warnings]
+    found += [*_user(settings.master), *_own_files(settings.master), *_secrets(reading.files_with_secrets)]
     found += _servers(settings.logs, resolve)
     with _rights_of(settings.master.user) as who:
         found.append(_directory("state_dir", settings.master.state_dir, who))

@@ -5,7 +5,6 @@ import os
 import pytest
 
 from fluentlite.config.load import load, read
-from fluentlite.config.model import DEFAULT_CONFIG_PATH
 from fluentlite.errors import ConfigError, NotConfiguredError
 
 
@@ -41,10 +40,11 @@ def test_a_link_to_nothing_is_not_configured(tmp_path):
     assert "is a symbolic link to moved.toml, which is missing" in problem_of(f"{tmp_path}/main.toml")
 
 
-@pytest.mark.skipif(os.path.exists(DEFAULT_CONFIG_PATH), reason="fluentlite is configured on this host")
-def test_the_first_start_is_told_where_a_configuration_comes_from():
+def test_the_first_start_is_told_where_a_configuration_comes_from(tmp_path, monkeypatch):
     """Nothing at the default path: the ways to one are named."""
-    problem = problem_of(DEFAULT_CONFIG_PATH)
+    path = f"{tmp_path}/fluentlite.toml"
+    monkeypatch.setattr("fluentlite.config.load.DEFAULT_CONFIG_PATH", path)
+    problem = problem_of(path)
 
     assert "`fluentlite install`" in problem
     assert "`fluentlite import OLD.conf`" in problem

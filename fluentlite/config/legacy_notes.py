@@ -1,0 +1,61 @@
+"""What is to be said about a shell configuration, with the line that each sentence is about."""
+
+from __future__ import annotations
+
+import re
+
+from fluentlite.config.problems import Problems, printable, shown
+
+
+class Notes:
+    """Collects problems and warnings; knows which line of the script probably caused a value."""
+
+    def __init__(self, path: str, script: str) -> None:
+        self._path = path
+        self._lines = script.split("\n")
+        self._complaints: list[tuple[int, str]] = []
+        self.warnings: list[str] = []
+
+    def __bool__(self) -> bool:
+        """Whether there is any problem."""
+        return bool(self._complaints)
+
+    def complain(self, line: int, text: str) -> None:
+        """*text* says what cannot be used, and the remedy; *line* 0 is the script as a whole."""
+        self._complaints.append((line, text))
+
+    def complain_of(self, name: str, value: str, reason: str) -> None:
+        """*reason* completes "NAME=VALUE ..."."""
+        self.complain(self.line_of(name), f"{name}={shown(value)} {reason}")
+
+    def warn(self, line: int, text: str) -> None:
+        self.warnings.append(printable(f"{self._place(line)}: {text}"))
+
+    def warn_of(self, name: str, value: str, what: str) -> None:
+        self.warn(self.line_of(name), f"{name}={shown(value)} {what}")
+
+    def report(self, problems: Problems) -> None:
+        """Hand over the problems, from the script's top to its bottom."""
+        for line, text in sorted(self._complaints, key=lambda complaint: complaint[0]):
+            problems.add(self._place(line), text)
+
+    def line_of(self, name: str) -> int:
+        """The last line that sets the variable *name*; 0 if none is seen to."""
+        return max(self._lines_with(re.compile(rf"(?:^|[\s;&|(]){name}\+?=")), default=0)
+
+    def line_of_log(self, text: str) -> int:
+        """The line that holds *text*, a line of LOGS or a path; the one that sets LOGS where it is computed."""
+        start = self.line_of("LOGS")
+        pattern = re.compile(rf"(?<![\w./-]){re.escape(text)}(?![\w./-])")
+        return next(iter(self._lines_with(pattern, start)), start)
+
+    def _place(self, line: int) -> str:
+        return f"{self._path}: line {line}" if line else self._path
+
+    def _lines_with(self, pattern: re.Pattern[str], start: int = 0) -> list[int]:
+        """The numbers of the lines from *start* on with *pattern* that are no comments."""
+        return [
+            number
+            for number, line in enumerate(self._lines, 1)
+            if number >= start and pattern.search(line) and not line.lstrip().startswith("#")
+        ]
