@@ -1,0 +1,189 @@
+"""What is seen of real processes: at work, asleep, stopped, dead, and of a pid that has been used again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from clients import eventually
+
+from fluentlite.master.monitor import SHORTEST_SPAN, UNKNOWN, Monitor
+
+
+class Children:
+    """Forked children that are killed and reaped in the end."""
+
+    def __init__(self):
+        self.pids = set()
+
+    def fork(self, work=signal.pause):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        self.pids.add(pid)
+        return pid
+
+    def reap(self, pid):
+        os.waitpid(pid, 0)
+        self.pids.discard(pid)
+
+    def kill(self, pid):
+        os.kill(pid, signal.SIGKILL)
+        self.reap(pid)
+
+    def close(self):
+        for pid in self.pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in list(self.pids):
+            self.reap(pid)
+
+
+@pytest.fixture
+def children():
+    forked = Children()
+    yield forked
+    forked.close()
+
+
+def sampled(pid, monitor=None, now=0.0):
+    monitor = Monitor() if monitor is None else monitor
+    monitor.sample(now, [pid])
+    return monitor.usage(pid)
+
+
+def spin():
+    while True:
+        pass
+
+
+def test_a_sleeping_process(children):
+    """A process that waits is in state S, uses memory and no CPU."""
+    pid = children.fork()
+    eventually(lambda: sampled(pid).state == "S")
+    monitor = Monitor()
+    sampled(pid, monitor, 0.0)
+    usage = sampled(pid, monitor, 10.0)
+
+    assert usage.cpu_percent == 0.0
+    resident_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    assert usage.rss_bytes == resident_pages * os.sysconf("SC_PAGE_SIZE") > 1 << 20
+
+
+def test_a_busy_process(children):
+    """CPU is counted in percent of one core between two samples, and in seconds in all."""
+    pid, monitor = children.fork(spin), Monitor()
+    first = sampled(pid, monitor, 100.0)
+    eventually(lambda: psutil.Process(pid).cpu_times().user >= first.cpu_seconds + 0.2, 60.0)
+    usage = sampled(pid, monitor, 102.0)
+
+    assert first.cpu_percent == 0.0
+    assert usage.state == "R"
+    assert usage.cpu_seconds >= first.cpu_seconds + 0.2
+    assert usage.cpu_percent == pytest.approx(50.0 * (usage.cpu_seconds - first.cpu_seconds), abs=0.1)
+
+
+def test_samples_too_close_keep_the_percentage(children):
+    """Two samples within a tenth of a second do not turn one tick of the kernel's clock into 100 %."""
+    pid, monitor = children.fork(spin), Monitor()
+    sampled(pid, monitor, 0.0)
+    eventually(lambda: sampled(pid).cpu_seconds >= 0.1, 60.0)
+    busy = sampled(pid, monitor, 1.0).cpu_percent
+    eventually(lambda: sampled(pid).cpu_seconds >= 0.3, 60.0)
+
+    assert busy > 0.0
+    assert sampled(pid, monitor, 1.0 + SHORTEST_SPAN / 2).cpu_percent == busy
+    assert sampled(pid, monitor, 1.5).cpu_percent > 0.0
+
+
+@pytest.mark.parametrize(("signum", "state"), [(signal.SIGSTOP, "T"), (signal.SIGKILL, "Z")])
+def test_the_stopped_and_the_dead_are_told_apart(children, signum, state):
+    """A stopped process is T, one that died and waits to be reaped is Z and uses no memory (P14)."""
+    pid = children.fork()
+    os.kill(pid, signum)
+    eventually(lambda: sampled(pid).state == state)
+
+    assert (sampled(pid).rss_bytes == 0) == (state == "Z")
+
+
+def test_a_worker_that_dies_between_two_samples(children):
+    """Nothing is known of a process that has vanished, and nothing is raised."""
+    pid, other = children.fork(), children.fork()
+    monitor = Monitor()
+    monitor.sample(0.0, [pid, other])
+    children.kill(pid)
+    monitor.sample(1.0, [pid, other])
+
+    assert monitor.usage(pid) == UNKNOWN
+    assert monitor.usage(other).rss_bytes > 0
+
+
+def test_who_is_not_sampled_is_forgotten(children):
+    """Only what was asked for at the last sample is known."""
+    pid, other = children.fork(), children.fork()
+    monitor = Monitor()
+    monitor.sample(0.0, [pid])
+    monitor.sample(1.0, [other])
+
+    assert monitor.usage(pid) == UNKNOWN
+    assert monitor.usage(other) != UNKNOWN
+    monitor.sample(2.0, [])
+    assert monitor.usage(other) == UNKNOWN
+
+
+def _successor(children, pid, monitor):
+    """
+    Return a child with the pid of one that is dead.
+
+    Where we may not set the kernel's counter of pids, any child will do, to which the monitor's memory of the
+    dead one is given: it is in the same place then.
+    """
+    counter = Path("/proc/sys/kernel/ns_last_pid")
+    for _ in range(100):  # others on this machine fork as well
+        try:
+            counter.write_text(str(pid - 1))
+        except OSError:
+            child = children.fork()
+            monitor._watched[child] = monitor._watched.pop(pid)
+            return child
+        child = children.fork()
+        if child == pid:
+            return child
+        children.kill(child)
+    raise AssertionError(f"no child got pid {pid}")
+
+
+def test_a_pid_that_is_used_again_is_a_new_process(children):
+    """CPU and state of a successor with the same pid are not mixed with those of the dead (P08)."""
+    pid, monitor = children.fork(spin), Monitor()
+    sampled(pid, monitor, 0.0)
+    eventually(lambda: sampled(pid).cpu_seconds >= 0.5, 60.0)
+    before = sampled(pid, monitor, 1.0)
+    children.kill(pid)
+    usage = sampled(_successor(children, pid, monitor), monitor, 2.0)
+
+    assert before.cpu_percent >= 50.0
+    assert usage.cpu_percent == 0.0
+    assert usage.cpu_seconds < 0.5
+    assert usage.state in ("R", "S")
+
+
+def test_a_thousand_workers_are_cheap(children):
+    """Looking at a thousand processes costs less than a tenth of a second of CPU."""
+    pids = [children.fork() for _ in range(1000)]
+    monitor = Monitor()
+    monitor.sample(0.0, pids)
+    costs = []
+    for now in range(1, 6):
+        began = time.process_time()
+        monitor.sample(float(now), pids)
+        costs.append(time.process_time() - began)
+
+    assert all(monitor.usage(pid).rss_bytes > 0 for pid in pids)
+    assert min(costs) < 0.1
