@@ -29,6 +29,7 @@ Usage: fluentlite COMMAND [ARGUMENTS]
                       let it finish, and wait until it is gone
   restart [-c FILE]   stop and start, if the configuration is good
   reload [-c FILE]    have it read its configuration again, if that is good
+  status [-c FILE]    how each log is, and what to do where it is not well; --watch, --json, --strict
   agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
                       follow one log in the foreground; "fluentlite agent --help" lists its flags
   check [-c FILE]     say what is wrong with a configuration, or what it would do
@@ -89,6 +90,8 @@ def _agent(argv: Sequence[str]) -> int:
 
 
 def _start(argv: Sequence[str]) -> int:
+    if "--foreground" in argv:  # as for the agent
+        signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
     from fluentlite.service import run_start
 
     return run_start(argv)
@@ -110,6 +113,12 @@ def _reload(argv: Sequence[str]) -> int:
     from fluentlite.service import run_reload
 
     return run_reload(argv)
+
+
+def _status(argv: Sequence[str]) -> int:
+    from fluentlite.status import run_status
+
+    return run_status(argv)
 
 
 def _receive(argv: Sequence[str]) -> int:
@@ -170,6 +179,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "stop": _stop,
     "restart": _restart,
     "reload": _reload,
+    "status": _status,
     "agent": _agent,
     "receive": _receive,
     "demo": _demo,

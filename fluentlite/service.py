@@ -107,10 +107,11 @@ def start(config: str, *, foreground: bool) -> int:
     """
     from fluentlite.daemon import lock, read_settings, run_in_background, run_in_foreground
     from fluentlite.master.plan import make_plan
-    from fluentlite.signals import MASTER_SIGNALS, SignalInbox
+    from fluentlite.signals import MASTER_SIGNALS, SignalInbox, accept_signals
 
     # Process 1 of a container gets no signal without a handler: TERM must not be lost while we read.
     inbox = SignalInbox(MASTER_SIGNALS) if foreground else None
+    accept_signals()
     plan = make_plan(config, os.environ, read_settings)
     run_dir = plan.settings.master.run_dir
     if not plan.settings.logs:

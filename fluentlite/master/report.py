@@ -85,7 +85,7 @@ class Reporter:
 
 def _state(member: Member, score: Score) -> str:
     if not member.pid:
-        return "restarting"
+        return "restarting" if member.started_at or member.has_died else "starting"
     return "stopping" if member.is_expected else score.state
 
 

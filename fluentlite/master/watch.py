@@ -15,14 +15,14 @@ from fluentlite.scoreboard import Score
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 5.0
-"""Seconds between two looks."""
+INTERVAL = 10.0
+"""Seconds between two looks: a thousand idle workers should cost next to nothing."""
 
 FRESH = 0.5
 """Seconds for which a look is good enough for ``status``."""
 
-SPEED_OVER = 10.0
-"""Seconds over which lines per second are counted; less in a young worker."""
+SPEED_OVER = 5.0
+"""Seconds over which lines per second are counted, more if nobody asks, less in a young worker."""
 
 
 class Watched:
@@ -45,7 +45,7 @@ class Watch:
     def __init__(self, fleet: Fleet, memory_limit: Callable[[], int]) -> None:
         self._fleet, self._memory_limit = fleet, memory_limit
         self._monitor = Monitor()
-        self._guard = SuspendGuard(longest_gap=INTERVAL + 5.0)
+        self._guard = SuspendGuard(longest_gap=2 * INTERVAL)
         self._watched: dict[str, Watched] = {}
         self._look_at = 0.0
         self._looked_at = -FRESH
@@ -80,13 +80,13 @@ class Watch:
             watched = self._watched.get(path)
             if watched is None or watched.pid != member.pid:
                 self._watched[path] = Watched(member, self._guard)
+            _remember(self._watched[path], member.slot.read(), now)
         for path in self._watched.keys() - living.keys():
             del self._watched[path]
         self._monitor.sample(now, [member.pid for member in living.values()])
 
     def _judge(self, member: Member, watched: Watched, now: float) -> None:
         score = member.slot.read()
-        _remember(watched, score, now)
         usage = self._monitor.usage(member.pid)
         judgement = watched.pulse.judge(
             now, score.heartbeat, usage.state, usage.cpu_seconds, is_starting=score.state == "starting"
