@@ -33,6 +33,7 @@ Usage: fluentlite COMMAND [ARGUMENTS]
   agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
                       follow one log in the foreground; "fluentlite agent --help" lists its flags
   check [-c FILE]     say what is wrong with a configuration, or what it would do
+  import OLD.conf     print a configuration of fluent-agent-lite as TOML; "fluentlite import --help"
   receive             a Forward server that prints what arrives; "fluentlite receive --help"
   install             make it a service of systemd or SysV init; "fluentlite install --help"
   uninstall           take that away again; configuration and positions stay
@@ -47,7 +48,8 @@ CHECK_HELP = f"""\
 Usage: fluentlite check [-c FILE]
 
 Reads the configuration FILE (default: $FLUENTLITE_CONFIG, then {DEFAULT_CONFIG_PATH}), says everything that is
-wrong with it, looks at files, permissions and server names, and says what would be done. Changes nothing.
+wrong with it, looks at files, permissions and server names, and says what would be done. Changes nothing itself;
+a FILE that does not end in .toml is a shell script of fluent-agent-lite and is run to see what it sets.
 Exit status: 0 if it can be used, 1 if not."""
 
 
@@ -154,6 +156,17 @@ def _uninstall(argv: Sequence[str]) -> int:
     return run_uninstall(argv)
 
 
+def _import(argv: Sequence[str]) -> int:
+    from fluentlite.config.importing import HELP, run_import
+
+    if any(word in ("-h", "--help") for word in argv):
+        print(HELP)
+        return 0
+    if len(argv) != 1:
+        raise ConfigError('Name one file, as in "fluentlite import /etc/fluent-agent-lite.conf".')
+    return run_import(os.path.abspath(argv[0]), os.environ, sys.stdout.buffer)
+
+
 def _version(argv: Sequence[str]) -> int:
     if argv:
         raise ConfigError(f'"{argv[0]}" is not expected here. Say "fluentlite version".')
@@ -184,6 +197,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "receive": _receive,
     "demo": _demo,
     "check": _check,
+    "import": _import,
     "install": _install,
     "uninstall": _uninstall,
     "version": _version,

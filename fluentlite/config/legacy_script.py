@@ -25,6 +25,8 @@ class Setting:
     """What one variable sets."""
 
     variable: str
+    text: str
+    """As the script left it."""
     key: str
     """Where TOML has it, dotted."""
     written: object
@@ -114,7 +116,7 @@ class _Reader:
                 self._notes.complain_of(variable.name, text, reason)
         else:
             written = os.path.join(_DIRECTORY, text) if variable.instead else read
-            self.settings.append(Setting(variable.name, variable.key, written, variable.sets, read))
+            self.settings.append(Setting(variable.name, text, variable.key, written, variable.sets, read))
 
     def take_switches(self) -> None:
         if is_on(self.text("LOG_VERBOSE")):
@@ -135,7 +137,7 @@ class _Reader:
             except ValueError as exc:
                 self._notes.complain_of(name, text, f"is no server: {exc}. {HOW_TO_WRITE}")
             else:
-                self.settings.append(Setting(name, target, [str(server)], target, (server,)))
+                self.settings.append(Setting(name, text, target, [str(server)], target, (server,)))
         if not (self.text("PRIMARY_SERVER") or self.text("PRIMARY_SERVERS_LIST")):
             self._notes.complain(
                 0,
@@ -173,7 +175,7 @@ class _Reader:
         return raised
 
     def _set(self, variable: str, key: str, value: object) -> None:
-        self.settings.append(Setting(variable, key, value, key, value))
+        self.settings.append(Setting(variable, self.text(variable), key, value, key, value))
 
 
 def _order(setting: Setting) -> int:
