@@ -23,7 +23,7 @@ ZONES = {"fluentlite.core", "fluentlite.config", "fluentlite.worker", "fluentlit
 PURE = {
     "__future__", "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "contextlib",
     "dataclasses", "enum", "functools", "gzip", "hashlib", "hmac", "io.BytesIO", "itertools", "json", "math", "operator",
-    "random", "re", "string", "struct", "types", "typing", "zlib",
+    "random", "re", "string", "struct", "types", "typing", "unicodedata", "zlib",
 }  # fmt: skip
 """What the core may import of the standard library: nothing here looks at a file, a socket or a clock."""
 
@@ -51,6 +51,21 @@ def zone_of(name):
     return ".".join(name.split(".")[:2])
 
 
+def reachable_from(name):
+    """Every module of ours that runs when *name* is imported, also those that others import for it."""
+    found, left = set(), [name]
+    while left:
+        for module in imports_of(left.pop()) & MODULES.keys() - found:
+            found.add(module)
+            left.append(module)
+    return found
+
+
+def last_name(node):
+    """The name that stands directly before the dot in ``time.time`` or ``datetime.datetime.now``."""
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
 def lines_of(tree):
     """The last line that any statement reaches."""
     return max((node.end_lineno for node in ast.walk(tree) if hasattr(node, "end_lineno")), default=0)
@@ -61,6 +76,7 @@ def test_something_is_looked_at():
     assert {"fluentlite.core.lines", "fluentlite.worker.tail", "fluentlite.cli"} <= MODULES.keys()
     assert "os" in imports_of("fluentlite.worker.tail")
     assert "fluentlite.core.forward" in imports_of("fluentlite.worker.tail")
+    assert "fluentlite.core.retry" in reachable_from("fluentlite.master.member"), "over another module"
     assert "setproctitle" in imports_of("fluentlite.agent"), "an import inside a function"
 
 
@@ -95,6 +111,47 @@ def test_zones_that_never_meet(zone, never):
     assert not meeting
 
 
+@pytest.mark.parametrize("zone", ["fluentlite.worker", "fluentlite.master"])
+def test_those_who_act_know_only_what_both_share(zone):
+    """Master and worker use the core, the settings and what lies beside them, never a command or a file's reader."""
+    shared = {
+        "fluentlite.config.model", "fluentlite.errors", "fluentlite.logfile", "fluentlite.loop", "fluentlite.report",
+        "fluentlite.scoreboard", "fluentlite.signals",
+    }  # fmt: skip
+    known = {
+        module
+        for name in MODULES
+        if zone_of(name) == zone
+        for module in imports_of(name)
+        if module.startswith("fluentlite.") and zone_of(module) not in (zone, "fluentlite.core")
+    }
+
+    assert known <= shared
+
+
+@pytest.mark.parametrize(("zone", "never"), [("fluentlite.master", "fluentlite.worker"), ("fluentlite.worker", "fluentlite.master")])  # fmt: skip
+def test_nor_do_they_meet_through_others(zone, never):
+    """What both share imports neither of them, so one never brings the other along."""
+    meeting = {
+        (name, module)
+        for name in MODULES
+        if zone_of(name) == zone
+        for module in reachable_from(name)
+        if zone_of(module) == never
+    }
+
+    assert not meeting
+
+
+def test_the_master_has_one_thread():
+    """Nothing that the master imports of ours starts threads: a fork beside them can stop for ever (P05, P06)."""
+    masters = {name for name in MODULES if zone_of(name) == "fluentlite.master"}
+    all_of_it = masters.union(*map(reachable_from, masters))
+    threads = {"threading", "_thread", "concurrent.futures", "multiprocessing", "asyncio"}
+
+    assert not {(name, module) for name in all_of_it for module in imports_of(name) & threads}
+
+
 def test_whoever_imports_is_known():
     """Every module of ours that is imported exists, so that no arrow points past these tests."""
     imported = {module for name in MODULES for module in imports_of(name) if module.startswith("fluentlite.")}
@@ -110,30 +167,32 @@ def test_modules_are_small(name):
 
 
 def test_waits_do_not_use_the_wall_clock():
-    """Only event times, the names of broken files and the log's own lines look at the wall clock (T44)."""
+    """Only event times, names of broken files, our log's lines and the start in ``status`` use the wall clock (T44)."""
     uses = {
         (name, node.attr)
         for name, tree in MODULES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr in WALL_CLOCK
-        and isinstance(node.value, ast.Name)
-        and node.value.id in ("time", "datetime", "date", "dt", "_time")
+        and last_name(node.value) in ("time", "datetime", "date", "dt", "_time")
         and name.startswith(
             (
                 "fluentlite.worker",
                 "fluentlite.master",
                 "fluentlite.signals",
+                "fluentlite.scoreboard",
+                "fluentlite.daemon",
                 "fluentlite.agent",
                 "fluentlite.logfile",
             )
         )
     }
 
-    assert {use for use in uses if use[0].startswith(("fluentlite.worker", "fluentlite.logfile"))} == {
+    assert uses == {
         ("fluentlite.worker.checkpoint", "time_ns"),
         ("fluentlite.logfile", "localtime"),
         ("fluentlite.worker.main", "time_ns"),
+        ("fluentlite.master.report", "now"),
     }
 
 
