@@ -19,7 +19,10 @@ class ConfigError(FluentliteError):
 
 
 class NotConfiguredError(ConfigError):
-    """There is no configuration file at all: the program is not configured (LSB status 6), rather than wrongly so."""
+    """
+    There is no configuration file, or no [[log]] in one without mistakes: the program is not configured (LSB status 6),
+    rather than wrongly so.
+    """
 
 
 class StateError(FluentliteError):

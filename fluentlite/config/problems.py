@@ -48,16 +48,16 @@ class Problems:
         """*text* says what is wrong at *place* and what to do about it; it must not hold a secret."""
         self._sentences[printable(f"{place}: {text}")] = None
 
-    def __bool__(self) -> bool:
-        return bool(self._sentences)
+    def __len__(self) -> int:
+        return len(self._sentences)
 
-    def raise_all(self) -> None:
+    def raise_all(self, kind: type[ConfigError] = ConfigError) -> None:
         """
         Raises:
-            ConfigError: If there is any problem, with all of them.
+            ConfigError: If there is any problem, an error of this *kind* with all of them.
         """
         if self._sentences:
-            raise ConfigError(*self._sentences)
+            raise kind(*self._sentences)
 
 
 def printable(text: str) -> str:

@@ -21,6 +21,7 @@ from fluentlite.config.model import (
 from fluentlite.config.problems import Place, Problems
 from fluentlite.config.reading import Reading, absolute
 from fluentlite.config.tables import Found, TableReader, join
+from fluentlite.errors import ConfigError, NotConfiguredError
 
 
 def load(path: str, environ: Mapping[str, str]) -> Settings:
@@ -50,7 +51,9 @@ def read(path: str, environ: Mapping[str, str]) -> Reading:
     for found in logs or [shared]:
         rules.check_combinations(found, problems)
     rules.check_files(logs, rules.log_file_of(shared), problems)
-    problems.raise_all()
+    # No log and nothing else to complain of: not a wrong configuration, but none yet.
+    is_untouched = all_read and not logs and len(problems) == 1
+    problems.raise_all(NotConfiguredError if is_untouched else ConfigError)
     return Reading(
         _settings(path, shared, logs, environ),
         tuple(document.file for document in documents),

@@ -8,7 +8,7 @@ import pytest
 
 from fluentlite.config import schema
 from fluentlite.config.toml import load
-from fluentlite.errors import ConfigError
+from fluentlite.errors import NotConfiguredError
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "etc" / "fluentlite.toml"
 
@@ -83,8 +83,8 @@ def comment_above(header, name):
 
 
 def test_as_it_is_delivered_it_lacks_only_a_log():
-    """Whoever starts with it is told what to add."""
-    with pytest.raises(ConfigError) as caught:
+    """Whoever starts with it is told what to add; it is not wrong, but says nothing yet."""
+    with pytest.raises(NotConfiguredError) as caught:
         load(str(SAMPLE), {})
 
     [problem] = caught.value.problems
