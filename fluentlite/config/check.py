@@ -65,7 +65,8 @@ def _block(subject: str, plan: Sequence[str], findings: Sequence[Finding]) -> st
 def _master_plan(master: MasterSettings) -> list[str]:
     return [
         f"workers run as {master.user or 'whoever starts fluentlite'}, with niceness {master.nice}",
-        f"{master.log_file} gets messages of level {master.log_level} and above",
+        f"{'standard error' if master.log_file == '-' else master.log_file} gets messages of level "
+        f"{master.log_level} and above",
     ]
 
 

@@ -179,6 +179,14 @@ class Path(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnLog(Kind):
+    """The path of our own log; ``-`` is standard error."""
+
+    def read(self, value: object, directory: str) -> str:
+        return "-" if value == "-" else Path().read(value, directory)
+
+
+@dataclass(frozen=True, slots=True)
 class LogPath(Kind):
     """The path of one log file to follow."""
 

@@ -51,7 +51,8 @@ def look(reading: Reading, resolve: Resolve) -> list[Finding]:
     found += [*_user(settings.master), *_own_files(settings.master), *_secrets(reading.files_with_secrets)]
     found += _servers(settings.logs, resolve)
     with _rights_of(settings.master.user) as who:
-        found.append(_directory("state_dir", settings.master.state_dir, who))
+        if os.path.lexists(settings.master.state_dir):
+            found.append(_directory("state_dir", settings.master.state_dir, who))
         for log in settings.logs:
             found += _log(log, who)
     return found
@@ -150,6 +151,10 @@ def _user(master: MasterSettings) -> Iterator[Finding]:
 def _own_files(master: MasterSettings) -> Iterator[Finding]:
     who = _name_of_caller()
     yield _directory("run_dir", master.run_dir, who)
+    if not os.path.lexists(master.state_dir):  # a start makes it, and gives it to the workers' user
+        yield _directory("state_dir", master.state_dir, who)
+    if master.log_file == "-":
+        return
     yield _directory("log_file's directory", os.path.dirname(master.log_file), who)
     if os.path.isdir(master.log_file):
         yield Finding("error", "[master]", f"log_file {master.log_file} is a directory. Name a file.")

@@ -177,6 +177,13 @@ def test_the_caller_itself_may_be_the_user(findings, log):
     assert findings(log, f'user = "{pwd.getpwuid(os.geteuid()).pw_name}"\n') == []
 
 
+def test_a_state_dir_that_is_missing_is_made_for_the_user(findings, log):
+    """Root makes what is missing and gives it to the workers' user: nothing is wrong with that (C06)."""
+    other = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+    assert not [text for level, text in findings(log, f'user = "{other}"\n') if "state_dir" in text]
+
+
 def test_rights_are_those_of_the_configured_user(findings, log):
     """Root looks with the rights of the workers' user; anybody else is told to let root look (C06, T35)."""
     with tempfile.TemporaryDirectory() as closed:
@@ -185,12 +192,14 @@ def test_rights_are_those_of_the_configured_user(findings, log):
         )
         before = os.geteuid(), os.getegid(), os.getgroups()
         other = "nobody" if os.geteuid() == 0 else "root"
-        found = findings(text, f'user = "{other}"\n')
+        state = os.path.join(closed, "state")
+        os.mkdir(state, 0o700)
+        found = findings(text, f'user = "{other}"\nstate_dir = "{state}"\n')
 
     assert (os.geteuid(), os.getegid(), os.getgroups()) == before
     if os.geteuid() == 0:
         texts = [text for level, text in found if level == "error"]
-        assert any("and nobody cannot create it in" in text for text in texts), "tmp_path is the caller's"
+        assert any(f"state_dir {state} " in text and "nobody" in text for text in texts), "it is the caller's"
         assert any("nobody cannot look at it (Permission denied)" in text for text in texts)
         assert any("ca_file" in text and "that nobody can read" in text for text in texts)
     else:

@@ -21,6 +21,7 @@ VALUES = [
     ("master.state_dir", '"/srv/state"', "/srv/state"),
     ("master.run_dir", '"/srv/run"', "/srv/run"),
     ("master.log_file", '"/srv/own.log"', "/srv/own.log"),
+    ("master.log_file", '"-"', "-"),
     ("master.log_level", '"debug"', "debug"),
     ("master.user", '"fluentlite"', "fluentlite"),
     ("master.nice", "-5", -5),
