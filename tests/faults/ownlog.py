@@ -46,6 +46,10 @@ class OwnLog:
         self._read += len(whole.encode("utf-8", errors="replace"))
         return whole.splitlines()
 
+    def last(self, text: str) -> str:
+        """Return the last entry with *text* in it."""
+        return [entry for entry in self._path.read_text(errors="replace").splitlines() if text in entry][-1]
+
     def count(self, text: str) -> int:
         """Return how often *text* is in it."""
         try:

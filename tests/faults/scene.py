@@ -198,14 +198,29 @@ class Scene:
 
     # -- the end ----------------------------------------------------------------------------------------
 
-    def finish(self, *, most_silence: float = MOST_SILENCE) -> Report:
-        """Mend everything, wait until all has arrived, restart the agent once more, and judge."""
-        for log in self.logs:
-            log.settle()
+    def states(self) -> dict[str, bool]:
+        """Return what can be down, and whether it is well."""
+        agent = {"agent": self.agent.is_running and not self.agent.is_frozen}
+        return agent | {server.name: server.is_up for server in self.servers}
+
+    def mend(self) -> None:
+        """Have everything run."""
         self.agent.thaw()
         for server in self.servers:
             server.up()
         self.agent.start()
+
+    def forget(self, before: float, evidence_before: float) -> None:
+        """Judge and forget what was complete *before* then, and what happened long ago (monotonic)."""
+        for log in self.logs:
+            log.model.forget(before)
+            log.evidence.forget(evidence_before)
+
+    def finish(self, *, most_silence: float = MOST_SILENCE) -> Report:
+        """Mend everything, wait until all has arrived, restart the agent once more, and judge."""
+        for log in self.logs:
+            log.settle()
+        self.mend()
         self._wait_for_all(most_silence)
         self.stop_agent(writing=False)
         self._look_again()

@@ -1,0 +1,260 @@
+"""The daemon as a process with its workers, and what can happen to it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from .log import Log
+from .member import Member, end, is_alive
+from .ownlog import OwnLog, is_complaint
+from .process import resident_size
+
+FLUENTLITE = [sys.executable, "-m", "fluentlite"]
+
+_ENTRY = re.compile(r"\S+ \[\w+\] \((\d+)\) ")
+_STARTED = re.compile(r"(/\S+): worker (\d+) started")
+_READY = re.compile(r"fluentlite started, pid (\d+)")
+_DIED = re.compile(r"worker (\d+) (?:was killed by SIGKILL|ended with status 0); it is started again")
+
+
+class Daemon:
+    """
+    Args:
+        directory: For its own log, and what its commands say.
+        config: The file of its configuration, in which *directory*/agent.log is its log.
+        is_foreground: Whether it is a child of ours, as of systemd, or forks itself away.
+
+    Attributes:
+        surprises: What it should not have done or said.
+        ended: Pids of workers that were told to end behind its back.
+    """
+
+    def __init__(self, directory: Path, config: Path, *, is_foreground: bool) -> None:
+        self._directory, self._config, self._is_foreground = directory, config, is_foreground
+        self._pid_file = directory / "run" / "fluentlite.pid"
+        self._log = OwnLog(directory / "agent.log")
+        self._logs: dict[str, Log] = {}
+        self._log_of_pid: dict[int, Log] = {}
+        self._master: psutil.Process | None = None
+        self._commands: list[tuple[str, psutil.Popen]] = []
+        self._must_live, self._ready_pid = False, 0
+        self._workers: list[psutil.Process] = []
+        self._frozen_since = 0.0
+        self.surprises: list[str] = []
+        self.ended: set[int] = set()
+
+    def add(self, log: Log) -> Member:
+        """It may follow *log* from now on."""
+        member = log.worker = Member(log.witness)
+        self._logs[str(log.path)] = log
+        return member
+
+    # -- verbs ------------------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a master, frozen or not, or soon will be."""
+        return self._must_live
+
+    @property
+    def is_frozen(self) -> bool:
+        return bool(self._frozen_since)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it may be told something."""
+        return self._master is not None and self._ready_pid == self._master.pid and not self.is_busy
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is under way."""
+        self._settle_commands()
+        return bool(self._commands)
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self._must_live:
+            return
+        self._must_live = True
+        if self._is_foreground:
+            self._master = self._spawn("start", "--foreground")
+        else:
+            self._command("start")
+
+    def reload(self) -> None:
+        """Have it read its configuration again; ``is_busy`` until it has."""
+        self._command("reload")
+
+    def hang_up(self) -> None:
+        """HUP: the same, said by a signal."""
+        self._send(signal.SIGHUP)
+
+    def ask_to_stop(self) -> None:
+        """Have it stop; ``has_stopped`` tells when it is gone."""
+        self.thaw()
+        self._wait_for_commands()
+        if self._is_foreground:
+            self._send(signal.SIGTERM)
+        elif self._must_live:
+            self._command("stop")
+        self._must_live = False
+
+    def has_stopped(self) -> bool:
+        """Tell whether it has gone after it was asked to: with status 0, and all workers with it."""
+        if self._master is None:
+            return True
+        if is_alive(self._master) or self.is_busy:
+            return False
+        if isinstance(self._master, psutil.Popen):
+            status = self._master.wait()
+            self._expect(status == 0, f"it ended with status {status}")
+        left = [process.pid for process in self._workers if is_alive(process)]
+        self._expect(not left, f"it ended before its workers {left}")
+        self._master, self._workers = None, []
+        self.read_log()
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL for the master; its workers notice, and finish."""
+        self.thaw()
+        self._wait_for_commands()
+        if self._master is not None:
+            end(self._master)
+            self._reap()
+        self._master, self._must_live = None, False
+        self.read_log()
+
+    def freeze(self) -> None:
+        """SIGSTOP for the master."""
+        if self._master is not None and not self._frozen_since:
+            self._frozen_since = time.monotonic()
+            self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT for the master and all workers."""
+        if self._frozen_since:
+            self._send(signal.SIGCONT)
+            self._frozen_since = 0.0
+        for log in self._logs.values():
+            log.worker.thaw()
+
+    def check_alive(self) -> None:
+        """Note it if the master died by itself, or if a command failed."""
+        self._settle_commands()
+        if self._must_live and self._master is not None and not is_alive(self._master):
+            self._expect(False, "the master died")
+            self._reap()
+            self._master, self._must_live = None, False
+
+    # -- what can be seen of it -------------------------------------------------------------------------
+
+    def resident_size(self) -> int:
+        """Return the bytes of memory that master and workers hold, shared ones counted for each."""
+        self._workers = [process for process in self._workers if is_alive(process)]
+        processes = [self._master] * (self._master is not None) + self._workers
+        return sum(resident_size(process.pid) for process in processes)
+
+    def count(self, text: str) -> int:
+        """Return how often *text* is in its log."""
+        return self._log.count(text)
+
+    def last(self, text: str) -> str:
+        """Return the last entry of its log with *text* in it."""
+        return self._log.last(text)
+
+    def read_log(self) -> None:
+        """Read what has come into its log; what is about one log is for that one's witness."""
+        for entry in self._log.read():
+            self._hear(entry)
+
+    def problems(self) -> list[str]:
+        """Return what it should not have said."""
+        self._wait_for_commands()
+        complaints = self._directory / "agent.stderr"
+        text = complaints.read_text(errors="replace") if complaints.exists() else ""
+        return self.surprises + ([f"standard error: {text}"] if text else [])
+
+    def close(self) -> None:
+        """Leave nothing behind: the master first, which would start workers again."""
+        for _verb, process in self._commands:
+            process.kill()
+            process.wait()
+        self.read_log()
+        with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess):
+            self._master = self._master or psutil.Process(int(self._pid_file.read_text()))
+        for process in [self._master] * (self._master is not None) + self._workers:
+            end(process)
+        self._reap()
+
+    # -- inside -----------------------------------------------------------------------------------------
+
+    def _hear(self, entry: str) -> None:
+        if match := _STARTED.search(entry):
+            log = self._log_of_pid[int(match[2])] = self._logs[match[1]]
+            if (process := log.worker.begin(int(match[2]))) is not None:
+                self._workers.append(process)
+            return
+        if match := _READY.search(entry):
+            self._ready_pid = int(match[1])
+        if (match := _DIED.search(entry)) and int(match[1]) in self.ended:
+            return
+        log = self._log_of(entry)
+        if log is not None:
+            log.witness.hear(entry)
+            if "started, tag" in entry:  # so the worker before it has ended
+                log.excuse()
+        elif is_complaint(entry):
+            self.surprises.append(entry)
+
+    def _log_of(self, entry: str) -> Log | None:
+        match = _ENTRY.match(entry)
+        if match and int(match[1]) in self._log_of_pid:
+            return self._log_of_pid[int(match[1])]
+        return next((log for path, log in self._logs.items() if f"{path}: " in entry), None)
+
+    def _spawn(self, *words: str) -> psutil.Popen:
+        with (
+            open(self._directory / "agent.stdout", "ab") as out,
+            open(self._directory / "agent.stderr", "ab") as err,
+        ):
+            command = [*FLUENTLITE, *words, "-c", str(self._config)]
+            return psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+
+    def _command(self, verb: str) -> None:
+        self._commands.append((verb, self._spawn(verb)))
+
+    def _settle_commands(self) -> None:
+        for command in [command for command in self._commands if command[1].poll() is not None]:
+            self._commands.remove(command)
+            self._finish_command(*command)
+
+    def _wait_for_commands(self) -> None:
+        while self._commands:
+            self._finish_command(*self._commands.pop(0))
+
+    def _finish_command(self, verb: str, process: psutil.Popen) -> None:
+        status = process.wait(timeout=60.0)
+        self._expect(status == 0, f"{verb} ended with status {status}")
+        if verb == "start" and status == 0:
+            self._master = psutil.Process(int(self._pid_file.read_text()))
+
+    def _send(self, signum: int) -> None:
+        if self._master is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._master.send_signal(signum)
+
+    def _reap(self) -> None:
+        if isinstance(self._master, psutil.Popen):
+            self._master.wait()
+
+    def _expect(self, is_so: bool, problem: str) -> None:
+        if not is_so:
+            self.surprises.append(problem)

@@ -1,0 +1,167 @@
+"""The daemon with its logs: everything that its runs need, in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .agent import Options
+from .configuration import Configuration
+from .daemon import Daemon
+from .log import Log
+from .receptions import Disturbance
+from .scene import Report, Scene
+from .server import Server
+from .settings import MAX_IN_FLIGHT, QUICK
+
+MOST_SILENCE = 45.0
+"""Seconds; a worker that died young again and again comes back after at most 30."""
+
+
+class Fleet(Scene):
+    """
+    Args:
+        directory: Empty; everything happens in it.
+        count: Logs. They are ``log0``, ``log1``, ... in one directory: some names begin with another's.
+        options: Of all workers.
+        seed: Decides where half lines are cut.
+        rate: Lines per second that are written to each log while time passes.
+        is_secondary: Whether the second server is a secondary, and not one that nobody knows of yet.
+        ack_delay: See ``sink``.
+        is_foreground: See ``Daemon``.
+
+    The first server is up, the daemon is not running.
+    """
+
+    agent: Daemon
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        count: int = 20,
+        options: Options = QUICK,
+        seed: int = 0,
+        rate: float = 200.0,
+        is_secondary: bool = False,
+        ack_delay: float = 0.0,
+        is_foreground: bool = True,
+    ) -> None:
+        self._seed = seed
+        self._places = directory / "logs"
+        self._places.mkdir()
+        servers = [Server(directory, name, self._note, ack_delay) for name in "ab"]
+        self.configuration = Configuration(
+            directory / "fluentlite.toml",
+            master={
+                "state_dir": str(directory / "state"),
+                "run_dir": str(directory / "run"),
+                "log_file": str(directory / "agent.log"),
+                "log_level": "debug",
+                "stop_timeout": options.stop_timeout,
+            },
+            forward=dict(options.forward),
+            tail=dict(options.tail),
+        )
+        agent = Daemon(directory, self.configuration.path, is_foreground=is_foreground)
+        super().__init__(agent, [], servers, rate)
+        self.send_to(servers[0], secondary=servers[1] if is_secondary else None)
+        for _ in range(count):
+            self.add_log()
+        self.configuration.write()
+
+    def _note(self, disturbance: Disturbance) -> None:
+        for log in self.logs:
+            log.evidence.note(disturbance)
+
+    def log_with(self, tag: str) -> Log:
+        """Return the log whose lines come with *tag*: a number, and perhaps something after a dot."""
+        return self.logs[int(tag.partition(".")[0])]
+
+    # -- the configuration ------------------------------------------------------------------------------
+
+    def add_log(self) -> Log:
+        """Make another log; it is in the configuration that is written next."""
+        index = len(self.logs)
+        log = Log(self._places / f"log{index}", index, MAX_IN_FLIGHT, self._seed)
+        self.agent.add(log)
+        self.logs.append(log)
+        self.configuration.logs[log.path] = {"tag": f"{index}"}
+        return log
+
+    def send_to(self, *primaries: Server, secondary: Server | None = None) -> None:
+        """Have the next configuration name these servers."""
+        secondaries = [secondary] if secondary is not None else []
+        for kind, servers in (("primary", primaries), ("secondary", secondaries)):
+            self.configuration.forward[kind] = [f"127.0.0.1:{server.port}" for server in servers]
+
+    def is_followed(self, log: Log) -> bool:
+        """Tell whether *log* is in the configuration."""
+        return log.path not in self.configuration.removed
+
+    def reload(self, *, by_signal: bool = False) -> None:
+        """Write the configuration and have the daemon read it; writing goes on until it has."""
+        self.configuration.write()
+        if by_signal:
+            read = self.agent.count("configuration read again")
+            self.agent.hang_up()
+            self.wait(
+                lambda: self.agent.count("configuration read again") > read, "it reloaded", writing=True
+            )
+        else:
+            self.agent.reload()
+            self.wait(lambda: not self.agent.is_busy, "the reload ended", timeout=60.0, writing=True)
+
+    def has_arrived_anew(self, log: Log) -> bool:
+        """Tell whether the last chunk of *log* came as the configuration says."""
+        return log.shape == self.configuration.shape(log.path)
+
+    # -- processes --------------------------------------------------------------------------------------
+
+    def kill_agent(self) -> None:
+        """SIGKILL for the master; what its workers had not read of nameless files is known when others start."""
+        self.agent.kill()
+
+    def kill_worker(self, log: Log) -> None:
+        """SIGKILL for the worker of *log*."""
+        self.agent.read_log()
+        self.agent.ended.add(log.worker.pid)
+        log.worker.kill()
+
+    def terminate_worker(self, log: Log) -> None:
+        """TERM for the worker of *log*."""
+        self.agent.read_log()
+        self.agent.ended.add(log.worker.pid)
+        log.worker.terminate()
+
+    def kill_everything(self) -> None:
+        """SIGKILL for all processes, as when the machine goes down."""
+        self.agent.kill()
+        for log in self.logs:
+            self.kill_worker(log)
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def states(self) -> dict[str, bool]:
+        """Return what can be down, and whether it is well."""
+        workers = {log.path.name: not log.worker.is_frozen and self.is_followed(log) for log in self.logs}
+        return super().states() | workers
+
+    def mend(self) -> None:
+        """Have everything run, and every log followed."""
+        was_running, has_removed = self.agent.is_running, bool(self.configuration.removed)
+        self.configuration.removed.clear()
+        self.configuration.write()
+        super().mend()
+        if was_running and has_removed:
+            self.wait(lambda: self.agent.is_ready, "the daemon was ready")
+            self.reload()
+
+    def finish(self, *, most_silence: float = MOST_SILENCE) -> Report:
+        """As every scene; and the daemon must know at its end that everything is delivered."""
+        report = super().finish(most_silence=most_silence)
+        if (
+            not report.problems
+            and self.agent.last("[NOTICE]").rpartition("; ")[2] != "everything is delivered"
+        ):
+            report.problems.append(f"surprise: at the end it said {self.agent.last('[NOTICE]')}")
+        return report

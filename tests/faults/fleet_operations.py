@@ -1,0 +1,144 @@
+"""The operations of random runs of the daemon; those on one log, and on servers, are the worker's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from . import operations
+from .fleet import Fleet
+from .log import Log
+from .operations import Kind
+
+OF_A_LOG = {
+    "write", "write half a line", "rename", "rename, writer late", "copytruncate", "several rotations",
+    "delete and create", "replace",
+}  # fmt: skip
+OF_SERVERS = {
+    "server down", "all servers down", "server up", "server bounced", "server hung", "connections reset", "failover",
+}  # fmt: skip
+
+
+def _on_a_log(kind: Kind) -> Kind:
+    """What is done to a stage's log is done to one of the fleet's."""
+
+    def possible(fleet: Fleet) -> list[Log]:
+        return [log for log in fleet.logs if kind.is_possible(log)]
+
+    return replace(
+        kind,
+        act=lambda fleet, rng: kind.act(rng.choice(possible(fleet)), rng),
+        is_possible=lambda fleet: bool(possible(fleet)),
+    )
+
+
+# -- workers ------------------------------------------------------------------------------------------------
+
+
+def _on_workers(most: int, act: Callable[[Fleet, Log], None]) -> Callable[[Fleet, random.Random], None]:
+    """Do it to one worker, or to up to *most* of them."""
+
+    def act_on_some(fleet: Fleet, rng: random.Random) -> None:
+        running = [log for log in fleet.logs if log.worker.is_running]
+        for log in rng.sample(running, min(len(running), rng.randint(1, most))):
+            act(fleet, log)
+
+    return act_on_some
+
+
+def _is_any_running(fleet: Fleet) -> bool:
+    return any(log.worker.is_running for log in fleet.logs)
+
+
+# -- the master ---------------------------------------------------------------------------------------------
+
+
+def _kill_and_start(fleet: Fleet, _rng: random.Random) -> None:
+    fleet.kill_agent()
+    fleet.agent.start()
+
+
+def _kill_everything(fleet: Fleet, _rng: random.Random) -> None:
+    fleet.kill_everything()
+    fleet.agent.start()
+
+
+def _restart(fleet: Fleet, rng: random.Random) -> None:
+    fleet.stop_agent()
+    fleet.run_for(rng.choice((0.0, 0.3)))
+    fleet.agent.start()
+
+
+def _can_be_told(fleet: Fleet) -> bool:
+    return fleet.agent.is_ready and not fleet.agent.is_frozen
+
+
+# -- the configuration --------------------------------------------------------------------------------------
+
+
+def change(fleet: Fleet, rng: random.Random) -> str:
+    """Change the configuration in one of the ways that real ones change; returns what was done."""
+    configuration, log = fleet.configuration, rng.choice(fleet.logs)
+    table, index = configuration.logs[log.path], fleet.logs.index(log)
+    what = rng.choice(("tag", "field", "compress", "limits", "remove", "put back", "servers", "nothing"))
+    if what == "tag":
+        table["tag"] = f"{index}.v{rng.randrange(1000)}"
+    elif what == "field":
+        table["field_name"] = rng.choice(("message", "line", "log"))
+    elif what == "compress":
+        rng.choice((table, configuration.logs[fleet.logs[0].path]))["forward.compress"] = rng.choice(
+            ("none", "gzip")
+        )
+    elif what == "limits":
+        table |= {
+            "read_buffer_size": rng.choice((1 << 14, 1 << 17)),
+            "forward.max_in_flight": rng.choice((1, 4)),
+        }
+    elif what == "remove":
+        configuration.removed.add(log.path)
+    elif what == "put back":
+        configuration.removed.clear()
+    elif what == "servers":
+        fleet.send_to(*rng.sample(fleet.servers, rng.randint(1, 2)))
+    return what
+
+
+def _reload(fleet: Fleet, rng: random.Random) -> None:
+    for _ in range(rng.randint(1, 3)):
+        change(fleet, rng)
+    fleet.reload(by_signal=rng.random() < 0.5)
+
+
+def _hang_up(fleet: Fleet, rng: random.Random) -> None:
+    """Several times within milliseconds."""
+    for _ in range(rng.randint(1, 5)):
+        fleet.agent.hang_up()
+
+
+def draw(fleet: Fleet, rng: random.Random) -> Kind:
+    """Choose an operation that is possible now."""
+    fleet.agent.read_log()
+    possible = [kind for kind in KINDS if kind.is_possible(fleet)]
+    return rng.choices(possible, [kind.weight for kind in possible])[0]
+
+
+KINDS = (
+    *(_on_a_log(kind) for kind in operations.KINDS if kind.name in OF_A_LOG),
+    *(kind for kind in operations.KINDS if kind.name in OF_SERVERS),
+    Kind("kill workers", 4, _on_workers(3, Fleet.kill_worker), _is_any_running),
+    Kind("kill many workers", 1, _on_workers(20, Fleet.kill_worker), _is_any_running),
+    Kind("TERM to workers", 2, _on_workers(2, Fleet.terminate_worker), _is_any_running),
+    Kind("HUP to a worker", 2, _on_workers(1, lambda _fleet, log: log.worker.hang_up()), _is_any_running),
+    Kind("freeze workers", 2, _on_workers(3, lambda _fleet, log: log.worker.freeze()), _is_any_running),
+    Kind("thaw", 4, lambda fleet, _rng: fleet.agent.thaw(), lambda fleet: not all(fleet.states().values())),
+    Kind("kill master and start", 3, _kill_and_start, lambda fleet: fleet.agent.is_running),
+    Kind("kill everything and start", 1, _kill_everything, lambda fleet: fleet.agent.is_running),
+    Kind("stop and start", 2, _restart, lambda fleet: fleet.agent.is_running),
+    Kind("stop", 1, lambda fleet, _rng: fleet.stop_agent(), lambda fleet: fleet.agent.is_running),
+    Kind("kill master", 1, lambda fleet, _rng: fleet.kill_agent(), lambda fleet: fleet.agent.is_running),
+    Kind("start", 12, lambda fleet, _rng: fleet.agent.start(), lambda fleet: not fleet.agent.is_running),
+    Kind("freeze master", 1, lambda fleet, _rng: fleet.agent.freeze(), _can_be_told),
+    Kind("HUP to the master", 2, _hang_up, _can_be_told),
+    Kind("reload with changes", 6, _reload, _can_be_told),
+)
