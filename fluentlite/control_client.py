@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from fluentlite.errors import FluentliteError, StateError
@@ -71,6 +72,12 @@ def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
             raise _no_answer(
                 path, pid, f'gave no answer to "{command}" that can be understood ({exc})'
             ) from exc
+
+
+def problems_of(answer: Mapping[str, object]) -> list[str]:
+    """Return why a command was refused or has failed; nothing if it has not."""
+    problems = [] if answer.get("ok") else answer.get("problems")
+    return [str(problem) for problem in problems] if isinstance(problems, list) else []
 
 
 def _connect(connection: socket.socket, path: str, give_up_at: float) -> None:

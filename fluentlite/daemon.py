@@ -14,7 +14,7 @@ from fluentlite.config.model import Settings
 from fluentlite.errors import ConfigError
 from fluentlite.logfile import start_log
 from fluentlite.master.account import become
-from fluentlite.master.daemonize import Starter, daemonize, fill_descriptors
+from fluentlite.master.daemonize import Starter, daemonize
 from fluentlite.master.directories import pid_path
 from fluentlite.master.main import Circumstances, run_master
 from fluentlite.master.pidfile import PidFile
@@ -46,7 +46,6 @@ def run_in_foreground(plan: Plan, pid_file: PidFile, inbox: SignalInbox) -> int:
     Raises:
         ConfigError: Our log cannot be written.
     """
-    fill_descriptors()
     has_terminal = any(os.isatty(fd) for fd in (0, 1, 2)) and "NOTIFY_SOCKET" not in os.environ
     starter = Starter()
     _start_log(plan)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import time
 from collections.abc import Sequence
 
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
 from fluentlite.config.whereabouts import find_master
-from fluentlite.control_client import NoAnswerError, NotRunningError, ask
+from fluentlite.control_client import NotRunningError, ask, problems_of
 from fluentlite.errors import ConfigError, FluentliteError, NotConfiguredError
 from fluentlite.master.directories import pid_path
-from fluentlite.master.pidfile import HeldError, PidFile, holder
+from fluentlite.master.pidfile import HeldError, holder
 from fluentlite.options import Options, seconds
+from fluentlite.stopping import stop
 
 START_HELP = f"""\
 Usage: fluentlite start [-c FILE] [--foreground]
@@ -106,10 +105,12 @@ def start(config: str, *, foreground: bool) -> int:
         FluentliteError: It cannot be started; with the reasons.
     """
     from fluentlite.daemon import lock, read_settings, run_in_background, run_in_foreground
+    from fluentlite.master.daemonize import fill_descriptors
     from fluentlite.master.plan import make_plan
     from fluentlite.signals import MASTER_SIGNALS, SignalInbox, accept_signals
 
     # Process 1 of a container gets no signal without a handler: TERM must not be lost while we read.
+    fill_descriptors()
     inbox = SignalInbox(MASTER_SIGNALS) if foreground else None
     accept_signals()
     plan = make_plan(config, os.environ, read_settings)
@@ -151,105 +152,6 @@ def _already_running(run_dir: str, held: HeldError) -> int:
     return 0
 
 
-def stop(run_dir: str, timeout: float) -> int:
-    """
-    Stop the master and wait until everything is gone.
-
-    Args:
-        timeout: Seconds after which what is left is killed.
-
-    Returns:
-        0: it does not run any more.
-
-    Raises:
-        FluentliteError: It may not be stopped by us.
-    """
-    path = pid_path(run_dir)
-    pid = holder(path)
-    if pid is None:
-        _remove_stale(path)
-        print(f"fluentlite: not running (nobody holds {path})")
-        return 0
-    give_up_at = time.monotonic() + timeout
-    answer = _ask_to_stop(run_dir, pid, timeout)
-    while holder(path) is not None:
-        if time.monotonic() >= give_up_at:
-            return _kill(path, pid, timeout)
-        time.sleep(0.02)
-    print(f"fluentlite: stopped{_remains(answer)}")
-    return 0
-
-
-def _ask_to_stop(run_dir: str, pid: int, timeout: float) -> dict[str, object]:
-    try:
-        answer = ask(run_dir, "stop", timeout)
-    except (NotRunningError, NoAnswerError):
-        # Without a socket, or hung: the signal says the same, and asks for no answer.
-        if pid:
-            _send(pid, signal.SIGTERM)
-        return {}
-    if not answer.get("ok"):
-        raise FluentliteError("; ".join(map(str, _problems(answer))))
-    return answer
-
-
-def _send(pid: int, signum: signal.Signals) -> None:
-    try:
-        os.kill(pid, signum)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        raise FluentliteError(
-            f"user {os.geteuid()} may not stop process {pid}. Run this command as its owner or as root."
-        ) from None
-
-
-def _remains(answer: dict[str, object]) -> str:
-    if not answer:
-        return ""
-    size, logs = answer.get("undelivered_bytes"), answer.get("undelivered_logs")
-    if size:
-        where = f"{logs} log{'' if logs == 1 else 's'}"
-        return f"; {size} bytes of {where} are not delivered: they are in the log files, and are sent after the next start"
-    return "; everything is delivered"
-
-
-def _kill(path: str, pid: int, timeout: float) -> int:
-    import psutil
-
-    processes = []
-    if pid:
-        try:
-            master = psutil.Process(pid)
-            processes = [master, *master.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            processes = []
-    for process in processes:  # the master first: it must not start others
-        _send(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(processes, timeout=5.0)
-    if alive or holder(path) is not None:
-        left = ", ".join(str(process.pid) for process in alive)
-        raise FluentliteError(
-            f"killed after {timeout:g} s, and still there: processes {left or 'unknown'}. They may hang in the kernel, "
-            "in a disk or a network file system."
-        )
-    _remove_stale(path)
-    print(
-        f"fluentlite: not stopped within {timeout:g} s, so {len(processes)} processes were killed; what was not "
-        "acknowledged is sent again after the next start"
-    )
-    return 0
-
-
-def _remove_stale(path: str) -> None:
-    """A master that was killed leaves its pid file; whoever may, takes it away."""
-    if os.path.exists(path):
-        try:
-            PidFile(path).remove()
-        except FluentliteError:
-            return  # not ours to remove, or just taken by somebody who starts
-
-
 def reload(run_dir: str) -> int:
     """
     Have the master read its configuration again.
@@ -262,7 +164,7 @@ def reload(run_dir: str) -> int:
     except NotRunningError as exc:
         print(f"fluentlite reload: {exc}", file=sys.stderr)
         return NOT_RUNNING
-    problems = _problems(answer)
+    problems = problems_of(answer)
     for problem in problems:
         print(f"fluentlite reload: {problem}", file=sys.stderr)
     if problems:
@@ -271,11 +173,6 @@ def reload(run_dir: str) -> int:
     changes = answer["changes"]
     print("fluentlite: reloaded; logs " + ", ".join(f"{what} {count}" for what, count in changes.items()))
     return 0
-
-
-def _problems(answer: dict[str, object]) -> list[str]:
-    problems = answer.get("problems") if not answer.get("ok") else []
-    return [str(problem) for problem in problems] if isinstance(problems, list) else []
 
 
 def restart(config: str, run_dir: str, timeout: float) -> int:

@@ -88,9 +88,9 @@ def _be_child(run: Callable[[], int], keep: Iterable[int]) -> None:
     except BaseException:  # noqa: BLE001 - nothing may unwind into the master's stack
         traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
         os._exit(status)  # not the master's exit handlers
 
 

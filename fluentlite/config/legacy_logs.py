@@ -45,8 +45,8 @@ def read_logs(text: str, directory: str, notes: Notes) -> list[Entry]:
 
 
 def check_files(entries: Sequence[Entry], log_file: str, notes: Notes) -> None:
-    """No file is followed twice, under whatever names, and nobody follows *log_file*, the agent's own."""
-    own = identities(log_file)
+    """No file is followed twice, under whatever names, and nobody follows *log_file*, the agent's own (``-``: standard error)."""
+    own = set() if log_file == "-" else identities(log_file)
     seen: dict[object, str] = {}
     for entry in entries:
         what = f"{entry.tag} {entry.path}"

@@ -50,8 +50,9 @@ def look(reading: Reading, resolve: Resolve) -> list[Finding]:
     found = [Finding("warning", "files", warning) for warning in reading.warnings]
     found += [*_user(settings.master), *_own_files(settings.master), *_secrets(reading.files_with_secrets)]
     found += _servers(settings.logs, resolve)
+    has_state = os.path.lexists(settings.master.state_dir)
     with _rights_of(settings.master.user) as who:
-        if os.path.lexists(settings.master.state_dir):
+        if has_state:
             found.append(_directory("state_dir", settings.master.state_dir, who))
         for log in settings.logs:
             found += _log(log, who)

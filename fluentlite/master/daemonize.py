@@ -57,8 +57,9 @@ def daemonize(run: Callable[[Starter], int], keep: Iterable[int]) -> tuple[bool,
     Returns:
         In the starter, when the daemon has said how it went: whether it is ready, and what it said.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed when we began
+            stream.flush()  # else both processes would write what waits
     reader, writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_SIGNALS)
     child = os.fork()

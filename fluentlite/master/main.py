@@ -6,6 +6,7 @@ import gc
 import logging
 import math
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -269,6 +270,8 @@ class Master:
 def run_master(given: Circumstances) -> int:
     """Run a master to its end; what keeps it from starting is told to whoever started it."""
     notifier = Notifier(os.environ)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each worker takes one of ours
     try:
         given.pid_file.write(os.getpid())
         master = Master(given, notifier)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import os
 import random
+import resource
 import signal
 from collections.abc import Callable
 
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 KILL_MARGIN = 3.0
 """Seconds beyond ``stop_timeout`` after which a worker that was told to stop is killed."""
+
+RESERVED = 24
+"""Descriptors that no lifeline takes: for our log, for questions, for reading the configuration."""
 
 TOTALS = ("lines", "bytes", "chunks", "reconnects", "resent_chunks")
 """What counts from 0 in each worker, and is added up here."""
@@ -67,7 +72,7 @@ class Member:
         """Fork a worker; False if that cannot be now: it is tried again."""
         self.slot.clear()
         try:
-            reader, writer = os.pipe()
+            reader, writer = _pipe()
         except OSError as exc:
             return self._not_started(exc, now)
         try:
@@ -168,6 +173,17 @@ class Member:
         """All workers' counts, those of the living one as in *score*."""
         living = self.pid != 0
         return {name: self._before[name] + (getattr(score, name) if living else 0) for name in TOTALS}
+
+
+def _pipe() -> tuple[int, int]:
+    """Return a pipe's ends; some descriptors are left: a master that can be asked nothing cannot be helped."""
+    reader, writer = os.pipe()
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if writer >= soft - RESERVED:  # the lowest free numbers are given first
+        os.close(reader)
+        os.close(writer)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return reader, writer
 
 
 def _how_it_ended(code: int) -> str:

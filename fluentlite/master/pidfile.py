@@ -21,6 +21,8 @@ _PATIENCE = 0.3
 
 _MODE = 0o644
 
+_LINK = "it is a symbolic link"
+
 
 class PidFileError(FluentliteError):
     """The pid file cannot be used."""
@@ -82,8 +84,9 @@ class PidFile:
 
 def holder(path: str) -> int | None:
     """
-    Return the pid of the master that holds the lock of *path*: 0 if it has not yet written it, None if there is no such
-    master. Changes nothing.
+    Return the pid of the master that holds the lock of *path*: 0 if it is not known, None if there is no such master.
+
+    A pid is believed only if that process has the file open: whoever signals it must not meet a stranger.
 
     Raises:
         PidFileError: The file is there and cannot be read.
@@ -99,7 +102,8 @@ def holder(path: str) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _pid_in(fd) or 0
+        pid = _pid_in(fd)
+        return pid if pid and _has_open(pid, fd) else 0
     else:
         return None
     finally:
@@ -120,6 +124,7 @@ def _locked(path: str) -> int:
             time.sleep(0.02)
             continue
         if _is_at(path, fd):
+            os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
             return fd
         os.close(fd)  # its owner has removed it between our two steps
 
@@ -128,7 +133,7 @@ def _open(path: str) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
     except OSError as exc:
-        reason = "it is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
+        reason = _LINK if exc.errno == errno.ELOOP else exc.strerror
         raise PidFileError(
             f"{path}: the pid file cannot be opened ({reason}). Correct run_dir and its owner, or remove the file."
         ) from exc
@@ -150,3 +155,18 @@ def _is_at(path: str, fd: int) -> bool:
 def _pid_in(fd: int) -> int | None:
     text = os.pread(fd, 32, 0).strip()
     return int(text) if text.isdigit() else None
+
+
+def _has_open(pid: int, fd: int) -> bool:
+    """Tell whether process *pid* has the file of *fd* open. Of others' processes only root may know that."""
+    wanted = os.fstat(fd)
+    directory = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False
+    for name in names:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.path.samestat(os.stat(f"{directory}/{name}"), wanted):
+                return True
+    return False

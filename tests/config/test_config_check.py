@@ -4,6 +4,7 @@ import io
 import os
 import pwd
 import tempfile
+import tomllib
 
 import pytest
 
@@ -184,17 +185,17 @@ def test_a_state_dir_that_is_missing_is_made_for_the_user(findings, log):
     assert not [text for level, text in findings(log, f'user = "{other}"\n') if "state_dir" in text]
 
 
-def test_rights_are_those_of_the_configured_user(findings, log):
+def test_rights_are_those_of_the_configured_user(findings, log, places):
     """Root looks with the rights of the workers' user; anybody else is told to let root look (C06, T35)."""
+    state = tomllib.loads(places)["master"]["state_dir"]
+    os.mkdir(state, 0o700)
     with tempfile.TemporaryDirectory() as closed:
         text = (
             log + f'[[log]]\ntag = "b"\npath = "{closed}/b.log"\nforward.tls = {{ca_file = "{closed}/ca"}}\n'
         )
         before = os.geteuid(), os.getegid(), os.getgroups()
         other = "nobody" if os.geteuid() == 0 else "root"
-        state = os.path.join(closed, "state")
-        os.mkdir(state, 0o700)
-        found = findings(text, f'user = "{other}"\nstate_dir = "{state}"\n')
+        found = findings(text, f'user = "{other}"\n')
 
     assert (os.geteuid(), os.getegid(), os.getgroups()) == before
     if os.geteuid() == 0:

@@ -1,0 +1,138 @@
+"""Ending a master and all its workers, gently as long as that leads anywhere."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+
+import psutil
+
+from fluentlite.control_client import NoAnswerError, NotRunningError, ask, problems_of
+from fluentlite.errors import FluentliteError
+from fluentlite.master.directories import pid_path
+from fluentlite.master.pidfile import PidFile, holder
+
+
+def stop(run_dir: str, timeout: float) -> int:
+    """
+    Stop the master and wait until everything is gone.
+
+    Args:
+        timeout: Seconds after which what is left is killed.
+
+    Returns:
+        0: it does not run any more.
+
+    Raises:
+        FluentliteError: It may not be stopped by us.
+    """
+    path = pid_path(run_dir)
+    pid = holder(path)
+    is_alive = functools.partial(_is_held, path)
+    if pid is None:
+        pid = _without_pid_file(run_dir)
+        if pid is None:
+            _remove_stale(path)
+            print(f"fluentlite: not running (nobody holds {path})")
+            return 0
+        is_alive = functools.partial(_is_alive, pid)
+    give_up_at = time.monotonic() + timeout
+    answer = _ask_to_stop(run_dir, pid, timeout)
+    while is_alive():
+        if time.monotonic() >= give_up_at:
+            return _kill(path, pid, timeout)
+        time.sleep(0.02)
+    print(f"fluentlite: stopped{_remains(answer)}")
+    return 0
+
+
+def _is_held(path: str) -> bool:
+    return holder(path) is not None
+
+
+def _without_pid_file(run_dir: str) -> int | None:
+    """Somebody may have removed the file of a master that lives; return its pid if it answers."""
+    try:
+        pid: int = ask(run_dir, "status", 5.0)["master"]["pid"]
+    except (FluentliteError, KeyError):
+        return None
+    return pid
+
+
+def _ask_to_stop(run_dir: str, pid: int, timeout: float) -> dict[str, object]:
+    try:
+        answer = ask(run_dir, "stop", timeout)
+    except (NotRunningError, NoAnswerError):
+        # Without a socket, or hung: the signal says the same, and asks for no answer.
+        if pid:
+            _send(pid, signal.SIGTERM)
+        return {}
+    if not answer.get("ok"):
+        raise FluentliteError("; ".join(problems_of(answer)))
+    return answer
+
+
+def _send(pid: int, signum: signal.Signals) -> None:
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise FluentliteError(
+            f"user {os.geteuid()} may not stop process {pid}. Run this command as its owner or as root."
+        ) from None
+
+
+def _remains(answer: dict[str, object]) -> str:
+    if not answer:
+        return ""
+    size, logs = answer.get("undelivered_bytes"), answer.get("undelivered_logs")
+    if size:
+        where = f"{logs} log{'' if logs == 1 else 's'}"
+        return f"; {size} bytes of {where} are not delivered: they are in the log files, and are sent after the next start"
+    return "; everything is delivered"
+
+
+def _kill(path: str, pid: int, timeout: float) -> int:
+    processes = []
+    if pid:
+        try:
+            master = psutil.Process(pid)
+            processes = [master, *master.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            processes = []
+    for process in processes:  # the master first: it must not start others
+        _send(process.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(processes, timeout=5.0)
+    alive = [process for process in alive if _is_alive(process.pid)]
+    if alive or holder(path) is not None:
+        left = ", ".join(str(process.pid) for process in alive)
+        raise FluentliteError(
+            f"killed after {timeout:g} s, and still there: processes {left or 'unknown'}. They may hang in the kernel, "
+            "in a disk or a network file system."
+        )
+    _remove_stale(path)
+    print(
+        f"fluentlite: not stopped within {timeout:g} s, so {len(processes)} processes were killed; what was not "
+        "acknowledged is sent again after the next start"
+    )
+    return 0
+
+
+def _is_alive(pid: int) -> bool:
+    """A zombie that nobody reaps, as in some containers, is not alive."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _remove_stale(path: str) -> None:
+    """A master that was killed leaves its pid file; whoever may, takes it away."""
+    if os.path.exists(path):
+        try:
+            PidFile(path).remove()
+        except FluentliteError:
+            return  # not ours to remove, or just taken by somebody who starts
