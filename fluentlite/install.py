@@ -225,7 +225,8 @@ def _in_use(system: System, steps: Iterable[Step]) -> Iterator[str]:
 def _running(system: System, steps: Iterable[Step]) -> Iterator[str]:
     path = system.real(pid_path(_DEFAULTS.run_dir))
     if any(step.action == "remove" for step in steps) and (pid := holder(path)) is not None:
-        yield f"fluentlite is running, process {pid}. Run first: fluentlite stop"
+        who = f", process {pid}" if pid else ""
+        yield f"fluentlite is running{who}. Run first: fluentlite stop"
 
 
 def _report(steps: Iterable[Step], is_dry: bool) -> None:

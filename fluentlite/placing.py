@@ -138,7 +138,7 @@ class System:
             self._save(record)
         except OSError as exc:
             raise FluentliteError(
-                f"{exc.filename or self._prefix}: {exc.strerror}. Mend that and run the command again: it goes on where "
+                f"{exc.filename2 or exc.filename or self._prefix}: {exc.strerror}. Mend that and run the command again: it goes on where "
                 "it ended."
             ) from exc
 
