@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import logging.handlers
@@ -13,6 +14,9 @@ from typing import IO
 
 NOTICE = 35
 """Level of what is worth saying and no fault, such as a start: also where only warnings are wanted."""
+
+LOOK_INTERVAL = 10.0
+"""Seconds after which even a quiet process should call ``reopen_log``: a renamed log is to be let go of everywhere."""
 
 logging.addLevelName(NOTICE, "NOTICE")
 
@@ -79,7 +83,12 @@ def log_descriptors() -> list[int]:
 
 
 def reopen_log() -> None:
-    """Open the file at the path anew (USR1), whether it was renamed or not."""
+    """
+    Open the log's file anew if the one at its path is another one (USR1, or found out).
+
+    If that cannot be now, it is tried again at each message; nobody is stopped by it.
+    """
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _LogFile):
-            handler.reopenIfNeeded()
+            with contextlib.suppress(OSError):
+                handler.reopenIfNeeded()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import math
@@ -118,8 +119,8 @@ class Master:
         self._loop.wait(max(0.0, self._deadline() - time.monotonic()))
         now = time.monotonic()
         self._fleet.tick(now)
-        if self._watch.tick(now) and self._plan.account is not None:
-            self._make_log_file()  # renamed without a signal, it can be made by us alone
+        if self._watch.tick(now):
+            self._keep_log()
         self._reloads.tick(now)
         self._control.tick(now)
         if not self._is_ready and not self._is_stopping:
@@ -175,18 +176,16 @@ class Master:
             self._reload()
 
     def _reopen_log(self) -> None:
-        """First ours, which may make the file and give it to the workers' user; then theirs."""
-        self._make_log_file()
-        reopen_log()
+        """First ours, then the workers', who may not be allowed to make the file."""
+        self._keep_log()
         self._fleet.forward(signal.SIGUSR1)
 
-    def _make_log_file(self) -> None:
-        if self._master.log_file == "-":
-            return
-        try:
-            own_log_file(self._master.log_file, self._plan.account)
-        except OSError as exc:
-            log.error("log_file %s cannot be written (%s)", self._master.log_file, exc.strerror)
+    def _keep_log(self) -> None:
+        """Write to the file at the log's path, and let the workers' user write to it: it may have been renamed."""
+        if self._master.log_file != "-":
+            with contextlib.suppress(OSError):  # there is nowhere to say it; it is tried again
+                own_log_file(self._master.log_file, self._plan.account)
+            reopen_log()
 
     # -- reload -----------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import ChunkEncoder
 from fluentlite.core.pace import Pace
 from fluentlite.errors import ConfigError, FluentliteError
-from fluentlite.logfile import reopen_log
+from fluentlite.logfile import LOOK_INTERVAL, reopen_log
 from fluentlite.loop import Loop
 from fluentlite.scoreboard import Slot
 from fluentlite.signals import SignalInbox
@@ -87,6 +87,7 @@ class Worker:
         self._stop_at = math.inf
         self._ping_at = 0.0 if settings.ping else math.inf
         self._idle_at = math.inf
+        self._log_at = 0.0
 
     def run(self) -> int:
         """
@@ -144,6 +145,9 @@ class Worker:
         if now >= self._idle_at:
             self._idle_at = math.inf
             release_heap()
+        if now >= self._log_at:
+            self._log_at = now + LOOK_INTERVAL
+            reopen_log()
         self._score.turned(now, self._followed, is_stopping=self._is_stopping)
 
     def _deadline(self) -> float:
