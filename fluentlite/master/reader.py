@@ -105,6 +105,8 @@ def _read(make_plan: Callable[[], Plan], writer: int) -> int:
     os.setpgid(0, 0)  # with what a shell configuration starts
     for signum in MASTER_SIGNALS:
         signal.signal(signum, signal.SIG_DFL)
+    for signum in (signal.SIGHUP, signal.SIGUSR1):  # somebody means the master, and all processes get it
+        signal.signal(signum, lambda _signum, _frame: None)  # not ignored: what we start would inherit that
     accept_signals()
     outcome: Outcome
     try:

@@ -129,8 +129,7 @@ class Checkpoint:
             self.write(self._unwritten)
         if self._is_dirty:
             self._is_dirty = False
-            self._syncer = threading.Thread(target=self._sync, daemon=True, name="checkpoint-sync")
-            self._syncer.start()
+            self._syncer = self._start_sync()
 
     def close(self) -> None:
         """Write and sync what there is, and give the lock back."""
@@ -138,9 +137,7 @@ class Checkpoint:
             self._replace()
         if self._unwritten:
             self.write(self._unwritten)
-        if not self._has_synced(self._syncer) or not self._has_synced(
-            threading.Thread(target=self._sync, daemon=True)
-        ):
+        if not self._has_synced(self._syncer) or not self._has_synced(self._start_sync()):
             log.error(
                 "%s: the disk has not taken the position within %g s; it is written, but not safe from a power loss",
                 self.path, SYNC_PATIENCE,
@@ -148,12 +145,20 @@ class Checkpoint:
             return  # the thread uses the descriptor
         os.close(self._fd)
 
+    def _start_sync(self) -> threading.Thread | None:
+        """Sync in a thread of its own; None if that is done already, since there can be no more threads."""
+        syncer = threading.Thread(target=self._sync, daemon=True, name="checkpoint-sync")
+        try:
+            syncer.start()
+        except RuntimeError:  # no memory, or a limit of processes
+            self._sync()
+            return None
+        return syncer
+
     def _has_synced(self, syncer: threading.Thread | None) -> bool:
-        """Wait for a sync, begun or not; False if the disk hangs."""
+        """Wait for a sync; False if the disk hangs."""
         if syncer is None:
             return True
-        if not syncer.ident:
-            syncer.start()
         syncer.join(SYNC_PATIENCE)
         return not syncer.is_alive()
 
