@@ -177,9 +177,10 @@ class _Runner:
         )
 
     def _readable(self, chatter: bytes) -> list[str]:
-        lines = chatter.decode("utf-8", "replace").splitlines()
+        lines = [line for line in chatter.decode("utf-8", "replace").splitlines() if line]
         return [
-            _NAME_FOR_BASH.sub(lambda name: "" if name[1] else self._path, line) for line in lines if line
+            _NAME_FOR_BASH.sub(lambda name: "" if name[1] else self._path, line)[:_LONGEST_LINE]
+            for line in lines[-_LINES_KEPT:]
         ]
 
 
