@@ -11,6 +11,7 @@ import contextlib
 import os
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -98,13 +99,14 @@ class Reading:
         os.close(self._fd)
         if self._pid:
             with contextlib.suppress(ProcessLookupError):  # it has not yet become a group of its own
-                os.killpg(self._pid, signal.SIGKILL)
+                os.killpg(self._pid, signal.SIGTERM)  # it ends what it has started
 
 
 def _read(make_plan: Callable[[], Plan], writer: int) -> int:
     os.setpgid(0, 0)  # with what a shell configuration starts
     for signum in MASTER_SIGNALS:
         signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(1))
     for signum in (signal.SIGHUP, signal.SIGUSR1):  # somebody means the master, and all processes get it
         signal.signal(signum, lambda _signum, _frame: None)  # not ignored: what we start would inherit that
     accept_signals()
@@ -115,6 +117,8 @@ def _read(make_plan: Callable[[], Plan], writer: int) -> int:
         outcome = exc.problems
     except OSError as exc:
         outcome = (f"the configuration cannot be read ({exc})",)
+    except SystemExit:
+        return 1  # nobody wants to know it any more
     with open(writer, "wb") as pipe:
         pickle.dump(outcome, pipe)
     return 0
