@@ -24,13 +24,14 @@ from fluentlite.terminal import Terminal
 STATUS_HELP = f"""\
 Usage: fluentlite status [-c FILE] [--json] [--watch] [--strict]
 
-Shows how the daemon and each log are: those that are not well first, with what is wrong and what to do.
+Shows how the daemon and each log are. Those that are not well come first, with what is wrong and
+what to do.
 
   -c FILE    the configuration it was started with (default: $FLUENTLITE_CONFIG, then
              {DEFAULT_CONFIG_PATH}); only run_dir matters
   --json     one JSON object with all numbers, unrounded, for programs
-  --watch    look again every second, with the progress of logs that are catching up; Ctrl-C ends it,
-             with the exit status as of the last look
+  --watch    look again every second, with the progress of logs that are catching up; Ctrl-C ends
+             it, with the exit status as of the last look
   --strict   exit with 2 if a log is not well
 
 States: following (all is sent as it comes), catching up (reads what was written before), no file
