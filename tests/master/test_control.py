@@ -319,9 +319,10 @@ def test_only_the_owner_reloads_and_stops(served, command):
     request = json.dumps({"command": command}).encode() + b"\n"
     with strangers(served):
         answer = as_stranger(lambda: _ask_raw(served.path, request), served.turn)
+        owner = served.server._owner
 
     assert f"{command}: user " in problem_of(answer)
-    assert f"Say it as root or as user {served.server._owner}" in problem_of(answer)
+    assert f"Say it as root or as user {owner}" in problem_of(answer)
     assert served.asked == []
 
 

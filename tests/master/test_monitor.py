@@ -151,6 +151,7 @@ def _successor(children, pid, monitor, work):
         except OSError:
             child = children.fork(work)
             monitor._watched[child] = monitor._watched.pop(pid)
+            monitor._watched[child]._pid = child
             return child
         child = children.fork(work)
         if child == pid:
