@@ -45,7 +45,7 @@ class Daemon:
         self._log_of_pid: dict[int, Log] = {}
         self._master: psutil.Process | None = None
         self._commands: list[tuple[str, psutil.Popen]] = []
-        self._must_live, self._ready_pid = False, 0
+        self._must_live, self._was_killed, self._ready_pid = False, False, 0
         self._workers: list[psutil.Process] = []
         self._frozen_since = 0.0
         self.surprises: list[str] = []
@@ -124,12 +124,14 @@ class Daemon:
 
     def kill(self) -> None:
         """SIGKILL for the master; its workers notice, and finish."""
-        self.thaw()
         self._wait_for_commands()
+        for log in self._logs.values():  # a frozen orphan would keep the log from all others
+            log.worker.thaw()
         if self._master is not None:
             end(self._master)
             self._reap()
-        self._master, self._must_live = None, False
+            self._was_killed = True
+        self._master, self._must_live, self._frozen_since = None, False, 0.0
         self.read_log()
 
     def freeze(self) -> None:
@@ -205,6 +207,8 @@ class Daemon:
         if match := _READY.search(entry):
             self._ready_pid = int(match[1])
         if (match := _DIED.search(entry)) and int(match[1]) in self.ended:
+            return
+        if self._was_killed and entry.endswith(": the master is gone; the worker finishes"):
             return
         log = self._log_of(entry)
         if log is not None:

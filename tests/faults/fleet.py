@@ -111,9 +111,9 @@ class Fleet(Scene):
             self.agent.reload()
             self.wait(lambda: not self.agent.is_busy, "the reload ended", timeout=60.0, writing=True)
 
-    def has_arrived_anew(self, log: Log) -> bool:
-        """Tell whether the last chunk of *log* came as the configuration says."""
-        return log.shape == self.configuration.shape(log.path)
+    def all_go_to(self, server: Server) -> bool:
+        """Tell whether the last chunk of every log came to *server*."""
+        return all(log.last_server == server.name for log in self.logs)
 
     # -- processes --------------------------------------------------------------------------------------
 
@@ -134,10 +134,11 @@ class Fleet(Scene):
         log.worker.terminate()
 
     def kill_everything(self) -> None:
-        """SIGKILL for all processes, as when the machine goes down."""
-        self.agent.kill()
+        """SIGKILL for all processes, as when the machine goes down: none sees another one die."""
+        self.agent.freeze()
         for log in self.logs:
             self.kill_worker(log)
+        self.agent.kill()
 
     # -- the end ----------------------------------------------------------------------------------------
 

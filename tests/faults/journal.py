@@ -30,6 +30,11 @@ class Record:
     lines: tuple[bytes, ...] = ()
     reason: str = ""
 
+    @property
+    def server(self) -> str:
+        """Name of the server that wrote the journal."""
+        return self.connection[0].rpartition("/")[2].split("-")[1]
+
 
 class JournalReader:
     """

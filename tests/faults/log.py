@@ -49,7 +49,7 @@ class Log:
 
     Attributes:
         worker: Who follows it.
-        shape: Tag, field and compression of the chunk that came last.
+        shape: Tag, field and compression of the chunk that came last; *last_server* got it.
     """
 
     worker: Follower
@@ -64,6 +64,7 @@ class Log:
         self.model = Model(self.evidence, index * SPAN)
         self.writer = LogWriter(path, self.model, self.rng, targets)
         self.shape: tuple[str, ...] = ()
+        self.last_server = ""
         self._written_at = time.monotonic()
         self._due = 0.0
 

@@ -41,7 +41,13 @@ def draw(stage: Stage, rng: random.Random) -> Kind:
     return rng.choices(possible, [kind.weight for kind in possible])[0]
 
 
-def perform(stage: Stage, count: int, seed: int, done: Callable[[str], None]) -> Counter[str]:
+def perform(
+    stage: Stage,
+    count: int,
+    seed: int,
+    done: Callable[[str], None],
+    draw: Callable[[Stage, random.Random], Kind] = draw,
+) -> Counter[str]:
     """Do *count* random operations, let some time pass after each; *done* is told each one's name before it is done."""
     rng, counts = random.Random(seed), Counter[str]()
     for _ in range(count):

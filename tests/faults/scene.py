@@ -157,7 +157,7 @@ class Scene:
             elif self._log_of[record.connection] is not log:
                 log.witness.expect(False, f"{record.connection} brings lines of several logs")
                 return
-            log.shape = record.shape
+            log.shape, log.last_server = record.shape, record.server
         if (known := self._log_of.get(record.connection)) is not None:
             known.model.take([record])
         if record.kind == "E":
