@@ -26,7 +26,7 @@ class NotConfiguredError(ConfigError):
 
 
 class StateError(FluentliteError):
-    """A checkpoint cannot be used: its directory, its lock or its content."""
+    """What we keep on disk cannot be used: a checkpoint with its directory and lock, or the control socket."""
 
 
 class LocalProtocolError(FluentliteError):

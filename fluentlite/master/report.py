@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from fluentlite import __version__
@@ -25,7 +25,7 @@ class Reporter:
     def __init__(self, fleet: Fleet, watch: Watch, config: str) -> None:
         self._fleet, self._watch, self._config = fleet, watch, config
         self._started = time.monotonic()
-        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def report(self, now: float, reload_problems: tuple[str, ...]) -> dict[str, Any]:
         """
