@@ -123,7 +123,10 @@ def run_uninstall(argv: Sequence[str]) -> int:
     problems: list[str] = []
     old = _load_record(system, problems)
     steps, new = to_uninstall(system, old, {DEFAULT_CONFIG_PATH: "it is your configuration"})
-    _refuse([*problems, *system.problems(steps), *_in_use(system, steps), *_running(system, steps)])
+    in_use = list(_in_use(system, steps)) or list(
+        _running(system, steps)
+    )  # whoever mends the first ends it too
+    _refuse([*problems, *system.problems(steps), *in_use])
     if not old.files:
         print(
             f"fluentlite was not installed{_below(options.prefix) or ' in /'}: there is no {system.real(RECORD)}"
