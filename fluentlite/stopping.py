@@ -14,6 +14,9 @@ from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import PidFile, holder
 
+_KILL_PATIENCE = 5.0
+"""Seconds after which even what was killed should be gone."""
+
 
 def stop(run_dir: str, timeout: float) -> int:
     """
@@ -96,29 +99,36 @@ def _remains(answer: dict[str, object]) -> str:
 
 
 def _kill(path: str, pid: int, timeout: float) -> int:
-    processes = []
-    if pid:
-        try:
-            master = psutil.Process(pid)
-            processes = [master, *master.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            processes = []
-    for process in processes:  # the master first: it must not start others
-        _send(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(processes, timeout=5.0)
-    alive = [process for process in alive if _is_alive(process.pid)]
-    if alive or holder(path) is not None:
-        left = ", ".join(str(process.pid) for process in alive)
+    if not pid:
         raise FluentliteError(
-            f"killed after {timeout:g} s, and still there: processes {left or 'unknown'}. They may hang in the kernel, "
-            "in a disk or a network file system."
+            f"{path} is locked by a process that is no fluentlite we know of, so nobody was killed. Find it: fuser {path}"
         )
+    pids = _family_of(pid)
+    for one in pids:  # the master first: it must not start others
+        _send(one, signal.SIGKILL)
+    give_up_at = time.monotonic() + _KILL_PATIENCE
+    while (alive := [one for one in pids if _is_alive(one)]) or holder(path) is not None:
+        if time.monotonic() >= give_up_at:
+            left = ", ".join(map(str, alive)) or "unknown"
+            raise FluentliteError(
+                f"killed after {timeout:g} s, and still there: processes {left}. They may hang in the kernel, in a disk "
+                "or a network file system."
+            )
+        time.sleep(0.02)
     _remove_stale(path)
     print(
-        f"fluentlite: not stopped within {timeout:g} s, so {len(processes)} processes were killed; what was not "
+        f"fluentlite: not stopped within {timeout:g} s, so {len(pids)} processes were killed; what was not "
         "acknowledged is sent again after the next start"
     )
     return 0
+
+
+def _family_of(pid: int) -> list[int]:
+    """Return *pid* and those of its children."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _is_alive(pid: int) -> bool:

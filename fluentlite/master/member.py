@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from fluentlite.core.restart import RestartPolicy
 from fluentlite.master.plan import Spec
+from fluentlite.report import Condition
 from fluentlite.scoreboard import Score, Slot
 from fluentlite.signals import fork_child
 
@@ -62,6 +63,7 @@ class Member:
         self.restarts = 0
         self.reason = ""
         self._killed_for = ""
+        self._trouble = Condition(log)
         self._policy = RestartPolicy(random.Random())
         self._lifeline = -1
         self._before = dict.fromkeys(TOTALS, 0)
@@ -96,7 +98,7 @@ class Member:
             "files (ulimit -u, -n; LimitNPROC, LimitNOFILE)"
         )
         self.restart_at = now + self._policy.died(0.0)
-        log.error("%s", self.reason)
+        self._trouble.raise_(self.reason)
         return False
 
     def ended(self, status: int, now: float) -> None:
@@ -119,8 +121,8 @@ class Member:
         wait = self._policy.died(now - self.started_at)
         self.restart_at = now + wait
         self.reason = f"the last worker {how}" + (f": {score.last_error}" if score.last_error else "")
-        when = f"in {wait:.1f} s" if wait else "at once"
-        log.error("%s: worker %d %s; it is started again %s", self.spec.log.path, pid, how, when)
+        log.info("%s: worker %d %s; the next one starts in %.1f s", self.spec.log.path, pid, how, wait)
+        self._trouble.raise_(f"{self.spec.log.path}: {self.reason}; it is started again")
 
     def signal(self, signum: int) -> None:
         """Send *signum* to the living worker: never to a pid that has been reaped."""
@@ -149,6 +151,10 @@ class Member:
         self.restarts += 1
         log.error("%s: worker %d is replaced: %s", self.spec.log.path, self.pid, why)
         self.stop(now)
+
+    def lives_well(self) -> None:
+        """It has lived for a while: if it dies now, that is news."""
+        self._trouble.clear(f"{self.spec.log.path}: a worker follows it again")
 
     def kill(self, why: str) -> None:
         """End a worker that cannot end itself."""

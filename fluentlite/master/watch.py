@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from fluentlite.core.hang import Pulse, SuspendGuard
+from fluentlite.core.restart import HEALTHY_LIFE
 from fluentlite.master.fleet import Fleet
 from fluentlite.master.member import Member
 from fluentlite.master.monitor import Monitor
@@ -92,6 +93,8 @@ class Watch:
             now, score.heartbeat, usage.state, usage.cpu_seconds, is_starting=score.state == "starting"
         )
         path = member.spec.log.path
+        if now - member.started_at >= HEALTHY_LIFE:
+            member.lives_well()
         if judgement.is_hung:
             member.kill(judgement.remark)
             return

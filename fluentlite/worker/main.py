@@ -276,7 +276,8 @@ def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox
         problem = (
             str(exc) if isinstance(exc, FluentliteError) else f"{settings.path}: {exc}; the worker stops"
         )
-        log.error("%s", problem)
+        # A master says it, and does not repeat it for every successor.
+        log.log(logging.ERROR if slot is None else logging.INFO, "%s", problem)
         if slot is not None:
             slot.write(replace(slot.read(), last_error=problem))
         with contextlib.suppress(OSError):  # standard error may be closed; the others know
