@@ -89,7 +89,11 @@ def _cause(worker: WorkerStatus, trend: Trend) -> Cause | None:
     match worker.state:
         case "restarting":
             return Cause.RESTARTING
-        case "connecting" if has_error or _without_connection(worker, trend) >= CONNECTING_LIMIT:
+        case "connecting" | "waiting_for_file" if has_error:
+            # Both may be so at once; what it says it is, is what can be done about.
+            is_of_file = worker.last_error.startswith(worker.path)
+            return Cause.WAITING_FOR_FILE if is_of_file else Cause.CONNECTING
+        case "connecting" if _without_connection(worker, trend) >= CONNECTING_LIMIT:
             return Cause.CONNECTING
         case "waiting_for_file":
             return Cause.WAITING_FOR_FILE

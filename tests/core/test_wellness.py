@@ -71,6 +71,24 @@ def status_of(said):
             None,
             id="just-started",
         ),
+        pytest.param(
+            connecting("a", last_error="/var/log/a.log: no such file"),
+            Trend(),
+            Cause.WAITING_FOR_FILE,
+            id="neither-file-nor-server-and-it-speaks-of-the-file",
+        ),
+        pytest.param(
+            connecting("a", state="waiting_for_file"),
+            Trend(),
+            Cause.CONNECTING,
+            id="neither-file-nor-server-and-it-speaks-of-the-server",
+        ),
+        pytest.param(
+            worker("a", state="waiting_for_file", last_error="/var/log/a.log: no such file"),
+            Trend(),
+            Cause.WAITING_FOR_FILE,
+            id="no-file-says-the-worker",
+        ),
         pytest.param(worker(state="waiting_for_file"), Trend(), Cause.WAITING_FOR_FILE, id="no-file"),
         pytest.param(
             worker(oldest_unacked_seconds=UNACKED_LIMIT - 1), Trend(), None, id="waiting-for-an-ack"
