@@ -22,6 +22,8 @@ class Entry:
     tag: str
     """Without TAG_PREFIX."""
     path: str
+    line: int
+    """Of the script: where it stands, or where LOGS is set."""
 
 
 def read_logs(text: str, directory: str, notes: Notes) -> list[Entry]:
@@ -31,17 +33,14 @@ def read_logs(text: str, directory: str, notes: Notes) -> list[Entry]:
     Args:
         directory: Relative paths start here.
     """
-    entries: list[Entry] = []
-    for line in text.split("\n"):
-        words = re.split(r"[ \t]+", line.strip(" \t\r"))
-        if words[0] and not words[0].startswith("#"):
-            entries += _entry(words, directory, notes)
-    if not (entries or notes):
+    lines = [re.split(r"[ \t]+", line.strip(" \t\r")) for line in text.split("\n")]
+    logs = [words for words in lines if words[0] and not words[0].startswith("#")]
+    if not logs:
         notes.complain(
             notes.line_of("LOGS"),
             'LOGS has no log, so nothing would be followed. Let it have a line "TAG PATH" for each log.',
         )
-    return entries
+    return [entry for words in logs for entry in _entry(words, directory, notes)]
 
 
 def check_files(entries: Sequence[Entry], log_file: str, notes: Notes) -> None:
@@ -50,16 +49,16 @@ def check_files(entries: Sequence[Entry], log_file: str, notes: Notes) -> None:
     seen: dict[object, str] = {}
     for entry in entries:
         what = f"{entry.tag} {entry.path}"
-        line, names = notes.line_of_log(entry.path), identities(entry.path)
+        names = identities(entry.path)
         if not names.isdisjoint(own):
             notes.complain(
-                line,
+                entry.line,
                 f"the line {shown(what)} of LOGS names the log of fluentlite itself, and following it would never "
                 "end. Remove the line, or set another LOG_PATH.",
             )
         for other in [seen[name] for name in names if name in seen][:1]:
             notes.complain(
-                line,
+                entry.line,
                 f"the lines {shown(other)} and {shown(what)} of LOGS name one file, of which each line would be "
                 "sent twice. Remove one of them.",
             )
@@ -79,7 +78,7 @@ def tell_of_missing(entries: Sequence[Entry], notes: Notes) -> None:
 def _entry(words: Sequence[str], directory: str, notes: Notes) -> Iterator[Entry]:
     """One entry, or none if something is wrong with it."""
     whole = " ".join(words)
-    line = notes.line_of_log(whole) if len(words) == 1 else notes.line_of_log(words[1])
+    line = notes.line_of_log(words)
     if len(words) == 1:
         notes.complain(line, f'the line {shown(whole)} of LOGS has no path after the tag. Write "TAG PATH".')
         return
@@ -97,4 +96,4 @@ def _entry(words: Sequence[str], directory: str, notes: Notes) -> Iterator[Entry
             for reason in exc.reasons:
                 notes.complain(line, f"the {name} {shown(text)} in LOGS {reason}")
     if len(texts) == 2:
-        yield Entry(*texts)
+        yield Entry(texts[0], texts[1], line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from fluentlite.config.problems import Problems, printable, shown
 
@@ -15,10 +16,6 @@ class Notes:
         self._lines = script.split("\n")
         self._complaints: list[tuple[int, str]] = []
         self.warnings: list[str] = []
-
-    def __bool__(self) -> bool:
-        """Whether there is any problem."""
-        return bool(self._complaints)
 
     def complain(self, line: int, text: str) -> None:
         """*text* says what cannot be used, and the remedy; *line* 0 is the script as a whole."""
@@ -43,11 +40,14 @@ class Notes:
         """The last line that sets the variable *name*; 0 if none is seen to."""
         return max(self._lines_with(re.compile(rf"(?:^|[\s;&|(]){name}\+?=")), default=0)
 
-    def line_of_log(self, text: str) -> int:
-        """The line that holds *text*, a line of LOGS or a path; the one that sets LOGS where it is computed."""
+    def line_of_log(self, words: Sequence[str]) -> int:
+        """The line with *words* of LOGS, or with the path among them; the one that sets LOGS if they are computed."""
         start = self.line_of("LOGS")
-        pattern = re.compile(rf"(?<![\w./-]){re.escape(text)}(?![\w./-])")
-        return next(iter(self._lines_with(pattern, start)), start)
+        for part in (words, words[1:2] or words):
+            text = r"\s+".join(map(re.escape, part))
+            for number in self._lines_with(re.compile(rf"(?<![\w./-]){text}(?![\w./-])"), start):
+                return number
+        return start
 
     def _place(self, line: int) -> str:
         return f"{self._path}: line {line}" if line else self._path

@@ -55,7 +55,7 @@ def _check_encoding(found: Understood) -> None:
 
 
 def _head(found: Understood, host: str) -> Iterator[str]:
-    yield f"# {printable(found.path)} as it was understood on {host}, printed by `fluentlite import`."
+    yield f"# {printable(found.path)} as it was understood on {printable(host)}, printed by `fluentlite import`."
     yield "#"
     yield "# The script ran at each start. This file holds what it had set in the end: what it computed is marked, and what"
     yield "# else it did, such as writing files, has to be done by something else from now on."
@@ -112,7 +112,7 @@ def _computed(texts: Sequence[str], script: str, host: str) -> Iterator[str]:
         name = re.compile(rf"(?<![A-Za-z0-9]){re.escape(host)}(?![A-Za-z0-9])")
         wider = [name.sub("${HOSTNAME}", _value(text)) for text in made if host and name.search(text)]
         hint = f" With the name of whatever host reads it: {', '.join(wider)}." if wider else ""
-        yield f"# Computed by the script on this host: {', '.join(map(_value, made))}.{hint}"
+        yield printable(f"# Computed by the script on this host: {', '.join(map(_value, made))}.{hint}")
 
 
 def _value(value: object) -> str:
