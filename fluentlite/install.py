@@ -49,6 +49,8 @@ _DEFAULTS = MasterSettings()
 _PLAIN = re.compile(r"[A-Za-z0-9/._+@~,-]+")
 """What neither a shell nor systemd reads anything into."""
 
+_SAFE_PLACE = "Install fluentlite in a directory of root's, such as /opt/fluentlite."
+
 _DONE = {"create": "created", "update": "updated", "keep": "unchanged", "leave": "left", "remove": "removed"}
 
 INSTALL_HELP = f"""\
@@ -98,8 +100,8 @@ def run_install(argv: Sequence[str]) -> int:
         system.carry_out(steps, new)
     print(f"{kind}, {program}{_below(options.prefix)}")
     _report(steps, options.dry_run)
-    if options.prefix == "/":
-        _warn(program)
+    if options.prefix == "/" and (path := open_to_others(program)):
+        print(f"\nWarning: others than root can change {path}, and so what root will run. {_SAFE_PLACE}")
     print("\nNext:")
     for what, command in _next_steps(kind, program, steps, old):
         print(f"  {what}\n      {command}")
@@ -244,18 +246,15 @@ def _below(prefix: str) -> str:
     return "" if prefix == "/" else f", below {prefix}"
 
 
-def _warn(program: str) -> None:
-    """The service runs as root: whoever may change the program has root's power."""
+def open_to_others(program: str) -> str | None:
+    """Return what others than root can change of the way to *program*: with it they have root's power."""
     path = os.path.realpath(program)
-    while path != "/":
+    while True:
         status = os.stat(path)
-        is_open = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
-        if status.st_uid != 0 or is_open:
-            print(
-                f"\nWarning: others than root can change {path}, and so what runs as root. Install fluentlite in a "
-                "directory of root's, such as /opt/fluentlite."
-            )
-            return
+        if status.st_uid != 0 or (status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX):
+            return path
+        if path == "/":
+            return None
         path = os.path.dirname(path)
 
 

@@ -137,9 +137,9 @@ class System:
                     os.unlink(self.real(step.path))
             self._save(record)
         except OSError as exc:
+            where = exc.filename2 or exc.filename or self._prefix
             raise FluentliteError(
-                f"{exc.filename2 or exc.filename or self._prefix}: {exc.strerror}. Mend that and run the command again: it goes on where "
-                "it ended."
+                f"{where}: {exc.strerror}. Mend that and run the command again: it goes on where it ended."
             ) from exc
 
     def _make_directory(self, path: str, record: Record) -> None:
@@ -187,11 +187,7 @@ def to_uninstall(system: System, old: Record, keep: Mapping[str, str]) -> tuple[
 
 def _put(file: File, system: System, put: Mapping[str, str]) -> Iterator[tuple[Step, str]]:
     """The steps for one file, each with the digest to be remembered; an empty one if the path is none of ours."""
-    digest, there, before = (
-        hashlib.sha256(file.content).hexdigest(),
-        system.digest(file.path),
-        put.get(file.path),
-    )
+    digest, there, before = _digest(file.content), system.digest(file.path), put.get(file.path)
     if there is None:
         yield Step("create", file.path, "", file.content, file.mode), digest
     elif there == digest:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fluentlite.install import open_to_others
+
 PROGRAM = Path(sysconfig.get_path("scripts")) / "fluentlite"
 
 CONFIG = "etc/fluentlite/fluentlite.toml"
@@ -383,6 +385,21 @@ def test_without_a_program_there_is_no_service(prefix, tmp_path):
     assert status == 1
     assert f"there is no program {tmp_path}/fluentlite" in err
     assert not prefix.exists()
+
+
+def test_a_program_that_others_can_change_is_seen(tmp_path):
+    """What root runs at boot must be root's, with every directory on the way; a sticky one like /tmp is."""
+    name = tmp_path / "opt" / "fluentlite"
+    name.parent.mkdir(mode=0o755)
+    name.touch(mode=0o755)
+    link = tmp_path / "link"
+    link.symlink_to(name)
+    assert open_to_others(str(link)) == (None if os.geteuid() == 0 else str(name))
+    name.parent.chmod(0o777)
+    assert open_to_others(str(link)) == str(name.parent if os.geteuid() == 0 else name)
+    name.parent.chmod(0o755)
+    name.chmod(0o775)
+    assert open_to_others(str(link)) == str(name)
 
 
 @pytest.mark.parametrize(
