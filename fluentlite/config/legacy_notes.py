@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
 
+from fluentlite.config.model import MasterSettings
 from fluentlite.config.problems import Problems, printable, shown
 
 
@@ -59,3 +62,22 @@ class Notes:
             for number, line in enumerate(self._lines, 1)
             if number >= start and pattern.search(line) and not line.lstrip().startswith("#")
         ]
+
+
+def run_dir_in(script: str) -> str:
+    """
+    Return the run_dir that the text of a *script* names, without running it; ``stop`` and ``status`` need no more.
+
+    Returns:
+        An absolute path; the default where it names none, or none that can be seen without running it.
+    """
+    found = re.findall(r"^[ \t]*(?:export[ \t]+)?FLUENTLITE_RUN_DIR=(.*)$", script, re.MULTILINE)
+    try:
+        words = shlex.split(found[-1], comments=True) if found and not set(found[-1]) & set("$`~*?") else []
+    except ValueError:  # a quotation that goes on in the next line
+        words = []
+    return (
+        os.path.abspath(os.path.join("/", words[0]))
+        if len(words) == 1 and words[0]
+        else MasterSettings().run_dir
+    )

@@ -9,7 +9,7 @@ from fluentlite.config import legacy_table as table
 from fluentlite.config import schema
 from fluentlite.config.kinds import Number, UnfitError
 from fluentlite.config.legacy_logs import Entry, check_files, read_logs, tell_of_missing
-from fluentlite.config.legacy_notes import Notes
+from fluentlite.config.legacy_notes import Notes, run_dir_in
 from fluentlite.config.legacy_table import Variable, is_on
 from fluentlite.config.model import MasterSettings
 from fluentlite.config.problems import Problems
@@ -67,6 +67,7 @@ def understand(path: str, script: str, sourced: Sourced, problems: Problems) -> 
     reader.take_switches()
     reader.take_servers()
     reader.take_ping()
+    reader.check_run_dir(run_dir_in(script))
     logs = read_logs(sourced.variables["LOGS"], _DIRECTORY, notes)
     check_files(logs, reader.log_file, notes)
     if not is_on(reader.text("FORCE_START")):
@@ -154,6 +155,17 @@ class _Reader:
         elif not self.text("PING_DATA"):
             self._notes.complain_of(
                 "PING_TAG", tag, "needs PING_DATA. Add a line such as PING_DATA=$(hostname)."
+            )
+
+    def check_run_dir(self, seen: str) -> None:
+        """What ``stop`` and ``status`` see without running the script has to be what it sets."""
+        name = "FLUENTLITE_RUN_DIR"
+        if any(item.variable == name and item.value != seen for item in self.settings):
+            self._notes.complain_of(
+                name,
+                self.text(name),
+                "is computed, but `fluentlite stop` and `status` look for it without running the script. Write it as "
+                "it is, on a line of its own.",
             )
 
     def _tell_of_mixture(self) -> None:

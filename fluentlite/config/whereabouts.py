@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from fluentlite.config import toml
 from fluentlite.config.expand import ExpandError, expand
+from fluentlite.config.legacy_notes import run_dir_in
 from fluentlite.config.model import MasterSettings
 from fluentlite.config.textfile import UnreadableError, read_text
 from fluentlite.errors import ConfigError
@@ -21,13 +23,15 @@ def find_master(path: str, environ: Mapping[str, str]) -> tuple[MasterSettings, 
     """
     Return what the configuration at *path* says of the master; nothing else in it needs to be right.
 
-    A shell configuration is not run for this: it cannot name another run_dir than the default.
+    A shell configuration is not run for this: its text tells the run_dir.
 
     Returns:
         The settings, of which run_dir is as good as can be had, and a warning or an empty string.
     """
     default = MasterSettings()
     if not path.endswith(".toml"):
+        with contextlib.suppress(UnreadableError):  # whoever may not read it looks where most are
+            return replace(default, run_dir=run_dir_in(read_text(path))), ""
         return default, ""
     try:
         return toml.read(path, environ).settings.master, ""

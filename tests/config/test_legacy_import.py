@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -88,7 +89,8 @@ def test_whatever_a_script_sets_the_toml_means_the_same(values):
         variables = dict.fromkeys(NAMES, "") | values
         variables = {name: str(servers) if value == "LIST" else value for name, value in variables.items()}
         problems = Problems()
-        found = understand("/etc/old.conf", "script", Sourced(variables, ("é\x7f\udcff",)), problems)
+        script = f"FLUENTLITE_RUN_DIR={shlex.quote(variables['FLUENTLITE_RUN_DIR'])}\n"
+        found = understand("/etc/old.conf", script, Sourced(variables, ("é\x7f\udcff",)), problems)
         if problems:
             return
         expected = legacy.settings_of(found)

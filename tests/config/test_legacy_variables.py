@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from fluentlite.config.legacy import read
+from fluentlite.config.legacy_notes import run_dir_in
 from fluentlite.config.legacy_table import NAMES
 from fluentlite.config.load import read as read_any
 from fluentlite.config.model import (
@@ -316,6 +317,36 @@ def test_a_problem_names_line_variable_value_and_remedy(problems_of, text, expec
     [problem] = problems_of(LEAST + text)
 
     assert expected in problem
+
+
+def test_a_computed_run_dir_is_refused(problems_of, read_script):
+    """stop and status find it in the text, where they need neither run the script nor be allowed to."""
+    [problem] = problems_of(LEAST + "X=/srv\nFLUENTLITE_RUN_DIR=$X/run")
+
+    assert problem.startswith(
+        'line 5: FLUENTLITE_RUN_DIR="/srv/run" is computed, but `fluentlite stop` and `status`'
+    )
+    for line in (
+        "FLUENTLITE_RUN_DIR='/srv/run' # x",
+        "  export FLUENTLITE_RUN_DIR=/srv//run",
+        "FLUENTLITE_RUN_DIR=srv/run",
+    ):
+        assert read_script(f"{LEAST}{line}\n").settings.master.run_dir == "/srv/run"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "#FLUENTLITE_RUN_DIR=/srv",
+        "FLUENTLITE_RUN_DIR=",
+        "FLUENTLITE_RUN_DIR='a\nb'",
+        "XFLUENTLITE_RUN_DIR=/srv",
+    ],
+)
+def test_without_a_run_dir_it_is_the_default(text):
+    """Whatever else stands there."""
+    assert run_dir_in(text) == MasterSettings().run_dir
 
 
 def test_all_problems_are_told_in_one_go_from_top_to_bottom(problems_of):
