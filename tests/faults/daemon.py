@@ -22,7 +22,11 @@ FLUENTLITE = [sys.executable, "-m", "fluentlite"]
 _ENTRY = re.compile(r"\S+ \[\w+\] \((\d+)\) ")
 _STARTED = re.compile(r"(/\S+): worker (\d+) started")
 _READY = re.compile(r"fluentlite started, pid (\d+)")
-_DIED = re.compile(r"worker (\d+) (?:was killed by SIGKILL|ended with status 0); it is started again")
+_DIED = re.compile(r"worker (\d+) (.+); the next one starts in")
+_OF_A_DEATH = re.compile(
+    r": (?:the last worker (?:was killed by SIGKILL|ended with status 0); it is started again|a worker follows it again)$"
+)
+"""Said once for any number of deaths, each of which is judged by itself."""
 
 
 class Daemon:
@@ -206,7 +210,9 @@ class Daemon:
             return
         if match := _READY.search(entry):
             self._ready_pid = int(match[1])
-        if (match := _DIED.search(entry)) and int(match[1]) in self.ended:
+        if match := _DIED.search(entry):
+            self._expect(int(match[1]) in self.ended, entry)
+        if _OF_A_DEATH.search(entry):
             return
         if self._was_killed and entry.endswith(": the master is gone; the worker finishes"):
             return
