@@ -48,28 +48,35 @@ def toml_settings(text, path):
         return dataclasses.replace(toml.read(str(file), {"HOSTNAME": HOST}).settings, path=path)
 
 
-WORDS = st.text("ab.-_/{}$\"'\\#~é ${HOSTNAME}\x7f\x80", max_size=8) | st.sampled_from(
-    ["", "raw", "${HOME}", "$${x", "a b", "#", "'''", '"', "\\u0041", "é" * 3, "\udcff", "no", "0"]
+CHARACTERS = "ab.-_/{}$\"'\\#~é"
+NAMES_OF_THINGS = st.text(CHARACTERS, min_size=1, max_size=8) | st.sampled_from(
+    ["raw", "${HOME}", "$${x", "$$${HOSTNAME}", HOST, "#", "'''", '"', "\\u0041", "no", "0", "true"]
 )
-NUMBERS = st.sampled_from(
-    ["", "0", "1", "60", "120", "0.5", "1e2", "1800.25", "-1", "x", "nan", "19", "65536"]
+WORDS = NAMES_OF_THINGS | st.sampled_from(["a b", "a\x7f", "\x80", "a\tb", "a\nb", "\udcff"])
+PATHS = NAMES_OF_THINGS.map("/srv/{}".format) | st.sampled_from(
+    ["srv", "/srv/\x7f", "/srv/\udcff", "//srv/x"]
 )
-LISTS = st.lists(st.tuples(WORDS, WORDS), max_size=3).map(
-    lambda logs: "\n".join(f"{tag} /srv/{path}" for tag, path in logs)
+LOGS = st.lists(st.tuples(NAMES_OF_THINGS, PATHS), min_size=1, max_size=3, unique_by=lambda log: log[1]).map(
+    lambda logs: "\n".join(f"{tag} {path}" for tag, path in logs)
 )
-SERVERS = st.sampled_from(["", "a", "a.example:5", "[::1]:7", "::1", "192.0.2.1", "a:b", "é.example"])
+SERVERS = st.sampled_from(["a", "a.example:5", "[::1]:7", "::1", "192.0.2.1", "é.example"])
+SWITCHES = st.sampled_from(["", "no", "0", "false", "1", "yes", "\udcff"])
 KINDS = {
-    "LOGS": LISTS | st.just("app /srv/app.log"),
-    "PRIMARY_SERVER": SERVERS | st.just("a.example"),
-    "SECONDARY_SERVER": SERVERS,
-    "PRIMARY_SERVERS_LIST": st.sampled_from(["", "LIST"]),
-    "SECONDARY_SERVERS_LIST": st.sampled_from(["", "LIST"]),
+    "LOGS": LOGS,
+    **dict.fromkeys(("TAG_PREFIX", "DRAIN_LOG_TAG", "PING_TAG", "FLUENTLITE_USER"), NAMES_OF_THINGS),
+    **dict.fromkeys(("FIELD_NAME", "PING_DATA"), WORDS),
+    **dict.fromkeys(("PRIMARY_SERVER", "SECONDARY_SERVER"), SERVERS | st.just("")),
+    **dict.fromkeys(("PRIMARY_SERVERS_LIST", "SECONDARY_SERVERS_LIST"), st.sampled_from(["", "LIST"])),
+    **dict.fromkeys(("LOG_VERBOSE", "FORCE_START", "FLUENTLITE_REQUIRE_ACK_RESPONSE"), SWITCHES),
+    **dict.fromkeys(("LOG_PATH", "FLUENTLITE_STATE_DIR", "PERL_PATH", "TAIL_PATH"), PATHS),
+    "FLUENTLITE_RUN_DIR": st.sampled_from(["/srv/run", "/srv/a b", "srv", "/srv/é"]),
+    "PROCESS_NICE": st.sampled_from(["0", "-20", "19", "+5"]),
+    "READ_BUFFER_SIZE": st.sampled_from(["0", "64", " 65536 "]),
+    "TAIL_INTERVAL": st.sampled_from(["0", "0.1", "1e2", "60"]),
+    "PING_INTERVAL": st.sampled_from(["0", "0.3", "3600"]),
     **dict.fromkeys(
-        (
-            *("READ_BUFFER_SIZE", "PROCESS_NICE", "KEEPALIVE_TIME", "RECONNECT_WAIT_MAX", "PING_INTERVAL"),
-            *("RECONNECT_WAIT_INCR_RATE", "TAIL_INTERVAL"),
-        ),
-        NUMBERS,
+        ("KEEPALIVE_TIME", "RECONNECT_WAIT_MAX", "RECONNECT_WAIT_INCR_RATE"),
+        st.sampled_from(["0", "1", "-1", "99.25", "1e-3"]),
     ),
 }
 
@@ -77,8 +84,8 @@ KINDS = {
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.fixed_dictionaries(
-        {"LOGS": KINDS["LOGS"], "PRIMARY_SERVER": KINDS["PRIMARY_SERVER"]},
-        optional={name: KINDS.get(name, WORDS) for name in NAMES if name not in ("LOGS", "PRIMARY_SERVER")},
+        {"LOGS": LOGS, "PRIMARY_SERVER": SERVERS},
+        optional={name: kind for name, kind in KINDS.items() if name not in ("LOGS", "PRIMARY_SERVER")},
     )
 )
 def test_whatever_a_script_sets_the_toml_means_the_same(values):
@@ -102,6 +109,11 @@ def test_whatever_a_script_sets_the_toml_means_the_same(values):
             return
 
         assert toml_settings(text, "/etc/old.conf") == expected
+
+
+def test_every_variable_is_drawn():
+    """None is left out above."""
+    assert set(KINDS) == set(NAMES)
 
 
 def test_what_was_not_set_is_not_written_but_for_what_differs(imported):
