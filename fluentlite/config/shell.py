@@ -21,8 +21,6 @@ PATIENCE = 30.0
 """Seconds that a script may take."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PR_SET_PDEATHSIG = 1
-"""Of <linux/prctl.h>."""
 _LARGEST_REPORT = 16 * 1024 * 1024
 _LONGEST_CHATTER = 8 * 1024
 _LINES_KEPT = 5
@@ -131,7 +129,7 @@ class _Runner:
             env=self._environ,
             umask=0o022,
             start_new_session=True,
-            preexec_fn=_start_well,
+            preexec_fn=_unblock_signals,
         )
         with process:
             try:
@@ -241,12 +239,9 @@ def _environment(environ: Mapping[str, str], names: Sequence[str]) -> dict[str, 
     return kept | {"PATH": ":".join(dict.fromkeys([*directories, *_PATH.split(":")]))}
 
 
-def _start_well() -> None:
-    """In the child: the caller may hold signals back, which bash must not inherit; and bash ends if the caller is killed."""
-    import ctypes
-
+def _unblock_signals() -> None:
+    """In the child: the caller may hold signals back, but what a script starts must not inherit that."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _why_it_ended(status: int, where: str) -> str:
