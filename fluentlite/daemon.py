@@ -49,7 +49,7 @@ def run_in_foreground(plan: Plan, pid_file: PidFile, inbox: SignalInbox) -> int:
     has_terminal = any(os.isatty(fd) for fd in (0, 1, 2)) and "NOTIFY_SOCKET" not in os.environ
     starter = Starter()
     _start_log(plan)
-    return _run(plan, pid_file, inbox, starter, ends_on_hangup=has_terminal)
+    return _run(plan, pid_file, inbox, starter, is_daemon=False, ends_on_hangup=has_terminal)
 
 
 def run_in_background(plan: Plan, pid_file: PidFile) -> tuple[bool, str]:
@@ -69,7 +69,7 @@ def run_in_background(plan: Plan, pid_file: PidFile) -> tuple[bool, str]:
             starter.failed(str(exc))
             pid_file.remove()
             return 1
-        return _run(plan, pid_file, inbox, starter, ends_on_hangup=False)
+        return _run(plan, pid_file, inbox, starter, is_daemon=True, ends_on_hangup=False)
 
     return daemonize(run, [pid_file.fileno()])
 
@@ -85,7 +85,15 @@ def lock(plan: Plan) -> PidFile:
     return PidFile(pid_path(plan.settings.master.run_dir))
 
 
-def _run(plan: Plan, pid_file: PidFile, inbox: SignalInbox, starter: Starter, *, ends_on_hangup: bool) -> int:
+def _run(
+    plan: Plan,
+    pid_file: PidFile,
+    inbox: SignalInbox,
+    starter: Starter,
+    *,
+    is_daemon: bool,
+    ends_on_hangup: bool,
+) -> int:
     _title(f"master {plan.settings.path}")
     if plan.settings.master.nice:
         _be_nice(os.getpriority(os.PRIO_PROCESS, 0) + plan.settings.master.nice)
@@ -96,6 +104,7 @@ def _run(plan: Plan, pid_file: PidFile, inbox: SignalInbox, starter: Starter, *,
         pid_file=pid_file,
         inbox=inbox,
         starter=starter,
+        is_daemon=is_daemon,
         ends_on_hangup=ends_on_hangup,
         run_worker=_Work(plan.settings.master.nice),
         warm_up=warm_up,

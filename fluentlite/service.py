@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
 from fluentlite.config.whereabouts import find_master
 from fluentlite.control_client import NotRunningError, ask, problems_of
-from fluentlite.errors import ConfigError, FluentliteError, NotConfiguredError
+from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import HeldError, holder
 from fluentlite.options import Options, seconds
@@ -106,7 +106,7 @@ def start(config: str, *, foreground: bool) -> int:
     """
     from fluentlite.daemon import lock, read_settings, run_in_background, run_in_foreground
     from fluentlite.master.daemonize import fill_descriptors
-    from fluentlite.master.plan import make_plan
+    from fluentlite.master.plan import check_daemon, make_plan
     from fluentlite.signals import MASTER_SIGNALS, SignalInbox, accept_signals
 
     # Process 1 of a container gets no signal without a handler: TERM must not be lost while we read.
@@ -115,12 +115,8 @@ def start(config: str, *, foreground: bool) -> int:
     accept_signals()
     plan = make_plan(config, os.environ, read_settings)
     run_dir = plan.settings.master.run_dir
-    if not plan.settings.logs:
-        raise NotConfiguredError(f"{config} has no [[log]], so there is nothing to follow.")
-    if plan.settings.master.log_file == "-" and not foreground:
-        raise ConfigError(
-            'log_file = "-" is standard error, which a daemon has not. Name a file, or say --foreground.'
-        )
+    if not foreground:
+        check_daemon(plan.settings.master)
     try:
         pid_file = lock(plan)
     except HeldError as exc:
@@ -166,7 +162,7 @@ def reload(run_dir: str) -> int:
         return NOT_RUNNING
     problems = problems_of(answer)
     for problem in problems:
-        print(f"fluentlite reload: {problem}", file=sys.stderr)
+        print(f"fluentlite reload: {problem.removeprefix('reload: ')}", file=sys.stderr)
     if problems:
         print("fluentlite reload: nothing has changed; all logs are followed as before", file=sys.stderr)
         return 1
@@ -178,8 +174,8 @@ def reload(run_dir: str) -> int:
 def restart(config: str, run_dir: str, timeout: float) -> int:
     """Stop and start; a configuration that cannot be used leaves what runs alone."""
     from fluentlite.daemon import read_settings
-    from fluentlite.master.plan import make_plan
+    from fluentlite.master.plan import check_daemon, make_plan
 
-    make_plan(config, os.environ, read_settings)
+    check_daemon(make_plan(config, os.environ, read_settings).settings.master)
     stop(run_dir, timeout)
     return start(config, foreground=False)

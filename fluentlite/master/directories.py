@@ -69,6 +69,11 @@ def _directory(
 
 
 def _remedy(path: str, who: str) -> str:
+    as_root = "" if os.geteuid() == 0 else "Run this as root, or name a directory of your own. Or, as root: "
+    return as_root + _gift(path, who)
+
+
+def _gift(path: str, who: str) -> str:
     name = who.removeprefix("user ")
     if os.path.isdir(path):
         return f"Give it to {who}: chown -R {name} {path} (and let {who} enter the directories above)."

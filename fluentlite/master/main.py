@@ -24,7 +24,7 @@ from fluentlite.master.fleet import Fleet
 from fluentlite.master.member import RunWorker
 from fluentlite.master.notify import Notifier
 from fluentlite.master.pidfile import PidFile
-from fluentlite.master.plan import Load, Plan, check_change, make_plan
+from fluentlite.master.plan import Load, Plan, check_change, check_daemon, make_plan
 from fluentlite.master.reload import Reloads
 from fluentlite.master.report import Reporter
 from fluentlite.master.watch import Watch
@@ -53,6 +53,7 @@ class Circumstances:
         pid_file: Locked.
         inbox: Has collected signals since our life began.
         starter: Whoever waits for us to be ready.
+        is_daemon: In the background: there is no standard error.
         ends_on_hangup: HUP means that our terminal is gone, and not that we should reload.
         run_worker: What a worker's process does.
         warm_up: Does once, before the first fork, what else every worker would do for itself.
@@ -64,6 +65,7 @@ class Circumstances:
     pid_file: PidFile
     inbox: SignalInbox
     starter: Starter
+    is_daemon: bool
     ends_on_hangup: bool
     run_worker: RunWorker
     warm_up: Callable[[], None]
@@ -146,7 +148,9 @@ class Master:
         self._is_ready = True
         self._notifier.ready(self._summary())
         unwell = [
-            member.reason for member in self._fleet.members.values() if member.has_died and member.reason
+            f"{path}: {member.reason}"
+            for path, member in self._fleet.members.items()
+            if not member.pid and member.reason
         ]
         self._given.starter.ready("\n".join(unwell))
 
@@ -205,6 +209,8 @@ class Master:
             ConfigError: It cannot be applied to a running master; nothing has changed.
         """
         check_change(self._master, plan.settings.master)
+        if self._given.is_daemon:
+            check_daemon(plan.settings.master)
         old, self._plan = self._master, plan
         if (old.log_file, old.log_level) != (self._master.log_file, self._master.log_level):
             start_log(self._master.log_file, self._master.log_level)

@@ -118,7 +118,8 @@ class Member:
         # A good exit that nobody asked for is a failure too: the log would be followed by nobody.
         self.has_died = True
         self.restarts += 1
-        wait = self._policy.died(now - self.started_at)
+        # One that never got so far as to look at its log has not lived.
+        wait = self._policy.died(0.0 if score.state == "starting" else now - self.started_at)
         self.restart_at = now + wait
         self.reason = f"the last worker {how}" + (f": {score.last_error}" if score.last_error else "")
         log.info("%s: worker %d %s; the next one starts in %.1f s", self.spec.log.path, pid, how, wait)

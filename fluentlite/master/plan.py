@@ -65,21 +65,33 @@ def make_plan(path: str, environ: Mapping[str, str], load: Load) -> Plan:
     return Plan(settings, account, warnings)
 
 
+def check_daemon(master: MasterSettings) -> None:
+    """
+    Raises:
+        ConfigError: *master* cannot be a daemon in the background.
+    """
+    if master.log_file == "-":
+        raise ConfigError(
+            '[master] log_file = "-" is standard error, which a daemon has not. Name a file, or say start --foreground.'
+        )
+
+
 def check_change(old: MasterSettings, new: MasterSettings) -> None:
     """
     Raises:
         ConfigError: *new* changes what a running master cannot change.
     """
     problems = [
-        f"[master] {name} has changed from {before} to {after}, which a reload cannot do{why}. "
-        "Say fluentlite restart, or change it back."
-        for name, before, after, why in (
-            ("run_dir", old.run_dir, new.run_dir, ": the pid file and the control socket are there"),
+        f"[master] {name} has changed from {before} to {after}, which a running fluentlite cannot do: {why}. Change it "
+        f"back; then say fluentlite stop, {remedy}, and start."
+        for name, before, after, why, remedy in (
+            ("run_dir", old.run_dir, new.run_dir, "every command looks for it there", "change it again"),
             (
                 "state_dir",
                 old.state_dir,
                 new.state_dir,
-                ": the positions are there; move them while it is stopped",
+                "the positions are there",
+                "move the files, change it again",
             ),
         )
         if before != after

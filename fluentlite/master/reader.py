@@ -106,19 +106,24 @@ def _read(make_plan: Callable[[], Plan], writer: int) -> int:
     os.setpgid(0, 0)  # with what a shell configuration starts
     for signum in MASTER_SIGNALS:
         signal.signal(signum, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(1))
     for signum in (signal.SIGHUP, signal.SIGUSR1):  # somebody means the master, and all processes get it
         signal.signal(signum, lambda _signum, _frame: None)  # not ignored: what we start would inherit that
-    accept_signals()
-    outcome: Outcome
     try:
-        outcome = make_plan()
-    except ConfigError as exc:
-        outcome = exc.problems
-    except OSError as exc:
-        outcome = (f"the configuration cannot be read ({exc})",)
+        signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(1))
+        accept_signals()
+        outcome = _outcome_of(make_plan)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except SystemExit:
         return 1  # nobody wants to know it any more
     with open(writer, "wb") as pipe:
         pickle.dump(outcome, pipe)
     return 0
+
+
+def _outcome_of(make_plan: Callable[[], Plan]) -> Outcome:
+    try:
+        return make_plan()
+    except ConfigError as exc:
+        return exc.problems
+    except OSError as exc:
+        return (f"the configuration cannot be read ({exc})",)

@@ -93,7 +93,7 @@ class Watch:
             now, score.heartbeat, usage.state, usage.cpu_seconds, is_starting=score.state == "starting"
         )
         path = member.spec.log.path
-        if now - member.started_at >= HEALTHY_LIFE:
+        if now - member.started_at >= HEALTHY_LIFE and score.state != "starting":
             member.lives_well()
         if judgement.is_hung:
             member.kill(judgement.remark)

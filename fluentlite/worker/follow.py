@@ -21,6 +21,9 @@ from fluentlite.worker.watch import Watch
 LOCK_PATIENCE = 15.0
 """Seconds to wait for a predecessor that is still finishing: longer than ``stop_timeout`` by default."""
 
+LOCK_USUAL = 2.0
+"""Seconds after which waiting for it is worth saying."""
+
 LOCK_INTERVAL = 0.05
 
 WATCH_INTERVAL = 10.0
@@ -155,14 +158,14 @@ class FollowedLog:
 
 
 def open_checkpoint(
-    state_dir: str, log_path: str, inbox: SignalInbox, lifeline: int | None, beat: Callable[[], None]
+    state_dir: str, log_path: str, inbox: SignalInbox, lifeline: int | None, waiting: Callable[[str], None]
 ) -> Checkpoint | None:
     """
     Open the checkpoint of *log_path*, waiting a while for a predecessor to give it up.
 
     Args:
         lifeline: Its end of file means to stop.
-        beat: Called again and again.
+        waiting: Called again and again with what it waits for, an empty string as long as that is ordinary.
 
     Returns:
         None if there was a reason to stop while waiting.
@@ -170,15 +173,20 @@ def open_checkpoint(
     Raises:
         StateError: It cannot be had.
     """
-    give_up_at = time.monotonic() + LOCK_PATIENCE
-    ends: list[int] = [inbox.fileno()] if lifeline is None else [inbox.fileno(), lifeline]
+    began = time.monotonic()
+    ends = select.poll()
+    for fd in [inbox.fileno()] if lifeline is None else [inbox.fileno(), lifeline]:
+        ends.register(fd, select.POLLIN)
+    reason = ""
     while True:
-        beat()
+        waiting(reason)
         try:
             return Checkpoint(state_dir, log_path)
-        except LockedError:
-            if time.monotonic() >= give_up_at:
+        except LockedError as exc:
+            waited = time.monotonic() - began
+            if waited >= LOCK_PATIENCE:
                 raise
-        ready, _, _ = select.select(ends, [], [], LOCK_INTERVAL)
+            reason = str(exc) if waited >= LOCK_USUAL else ""
+        ready = [fd for fd, _events in ends.poll(LOCK_INTERVAL * 1000)]
         if inbox.has_stop() or lifeline in ready:
             return None

@@ -130,7 +130,7 @@ class Worker:
                 _standard_input(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
             )
         checkpoint = open_checkpoint(
-            self._state_dir, self._settings.path, self._inbox, self._lifeline, self._score.beat
+            self._state_dir, self._settings.path, self._inbox, self._lifeline, self._score.waiting
         )
         return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake) if checkpoint else None
 

@@ -47,6 +47,11 @@ class ScoreKeeper:
         if self._slot is not None:
             self._slot.beat(time.monotonic())
 
+    def waiting(self, reason: str) -> None:
+        """The worker lives, but cannot begin; *reason* is empty as long as that is ordinary."""
+        if self._slot is not None:
+            self._slot.write(Score(heartbeat=time.monotonic(), last_error=reason))
+
     def delivered(self, chunks: Iterable[Chunk]) -> None:
         """Count *chunks*; the next ``turned`` says so at once."""
         for chunk in chunks:
