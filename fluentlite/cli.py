@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyError:
         print(f'fluentlite: there is no command "{command}"\n\n{USAGE}', file=sys.stderr)
         return 2
+    # Whoever started us may ignore it, and so would we: then no child could be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         return run(words)
     except ConfigError as exc:

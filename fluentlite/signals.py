@@ -73,8 +73,8 @@ def fork_child(run: Callable[[], int], keep: Iterable[int]) -> int:
 
 
 def accept_signals() -> None:
-    """Let the signals come that were blocked since before there were handlers."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
+    """Let all signals come: what was blocked until there were handlers, and what whoever started us had blocked."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _be_child(run: Callable[[], int], keep: Iterable[int]) -> None:
