@@ -104,30 +104,6 @@ def test_check_tells_all_problems_and_fails(tmp_path):
     assert "Traceback" not in err
 
 
-def test_demo_of_a_live_log_ends_with_its_verdict(tmp_path):
-    """The demo writes, rotates, fails and restarts, and every line arrives once; nothing is left behind."""
-    status, out, err = run("demo", environ={"TMPDIR": str(tmp_path)})
-
-    written, delivered, lost, doubled = map(
-        int, re.search(r"(\d+) written, (\d+) delivered, (\d+) lost, (\d+) doubled", out).groups()
-    )
-    assert (status, err, lost, doubled) == (0, "", 0, 0)
-    assert written == delivered > 10_000
-    assert "verdict: every line arrived, once and whole" in out
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_demo_of_files_compares_their_bytes(tmp_path):
-    """Given files are delivered whole, whatever is in them, and compared byte for byte."""
-    log = tmp_path / "given.log"
-    log.write_bytes(b"".join(b"%d \xff caf\xe9\n" % n for n in range(10_000)) + b"not finished")
-    status, out, err = run("demo", log)
-
-    assert (status, err) == (0, "")
-    assert "given.log: 10000 lines delivered" in out
-    assert "the same bytes as in the file" in out
-
-
 def test_agent_with_a_closed_standard_input_says_so(tmp_path):
     """An agent that is to read a standard input that is closed ends with a sentence; it reads nothing else instead."""
     words = ("agent", "-l", tmp_path / "own.log", "t", "-", "127.0.0.1:9")

@@ -1,0 +1,404 @@
+"""``fluentlite demo`` as a user runs it: what it shows, what it counts, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from clients import eventually
+from kernel import children, is_alive, open_files, title
+
+from fluentlite.core.decode import Event, Mode, ReceivedChunk
+from fluentlite.demo.files import GivenFile
+from fluentlite.demo.live import LiveLogs
+from fluentlite.demo.server import DemoServer
+from fluentlite.errors import FluentliteError
+
+DEMO = [sys.executable, "-m", "fluentlite", "demo"]
+GOOD = "verdict: every line arrived, once and whole"
+
+
+def run(directory, *words, **how):
+    """Run the demo to its end; returns (exit status, standard output, standard error)."""
+    how = {"env": {**os.environ, "TMPDIR": str(directory)}} | how
+    done = subprocess.run(
+        [*DEMO, *map(str, words)], capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL, **how
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def users_of(directory):
+    """Every process that has something open in *directory*."""
+    return {
+        pid
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        if pid != os.getpid() and any(name.startswith(f"{directory}/") for name in open_files(pid).values())
+    }
+
+
+class Running:
+    """A demo in the middle of its life, and everybody who belongs to it."""
+
+    def __init__(self, directory, output, *words, **how):
+        self.directory, self.output = directory, output
+        with self.output.open("wb") as output:
+            how = {"stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL} | how
+            environ = {**os.environ, "TMPDIR": str(self.directory), "TERM": "xterm"}
+            self.process = subprocess.Popen(
+                [*DEMO, *map(str, words)], env=environ, start_new_session=True, **how
+            )
+        self.pid, self.family = self.process.pid, set()
+
+    def wait_until_said(self, pattern):
+        eventually(lambda: re.search(pattern, self.said()), 30.0)
+
+    def said(self):
+        return self.output.read_text()
+
+    def meet(self):
+        """Get to know all its processes."""
+        self.family |= {*children(self.pid), *users_of(self.directory)} - {self.pid}
+
+    def left(self):
+        """What is left of it."""
+        alive = [f"{pid} {title(pid)}" for pid in self.family | users_of(self.directory) if is_alive(pid)]
+        return [*alive, *os.listdir(self.directory)]
+
+
+@pytest.fixture
+def short():
+    """A directory for TMPDIR whose name is short enough for control sockets, as pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def demo(short, tmp_path):
+    """Run a demo; whatever a failed test leaves of it is killed."""
+    started = []
+
+    def start(*words, **how):
+        started.append(Running(short, tmp_path / "output", *words, **how))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.meet()
+        for pid in {one.pid, *one.family}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        one.process.wait()
+
+
+# -- what it shows --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """One whole run: (exit status, standard output, standard error, names that are left)."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as directory:
+        return *run(directory), os.listdir(directory)
+
+
+def test_two_live_logs_end_with_a_verdict(seen):
+    """The daemon follows two logs through rotations, an outage, a killed worker and a reload, and no line is lost or doubled."""
+    status, out, err, left = seen
+
+    written, delivered, lost, doubled = map(
+        int, re.search(r"(\d+) written, (\d+) delivered, (\d+) lost, (\d+) doubled", out).groups()
+    )
+    assert (status, err, lost, doubled) == (0, "", 0, 0), out
+    assert written == delivered > 10_000
+    assert out.splitlines()[-1] == GOOD
+    assert left == []
+
+
+def test_its_status_table_shows_what_happens(seen):
+    """Every act shows in the daemon's own table: it runs, its server is gone, a worker was started again, a tag has changed."""
+    out = seen[1]
+
+    tables = re.findall(r"^fluentlite .*, master .*\n(?:.+\n|\n(?!\d+ s:))*", out, re.MULTILINE)
+    assert len(tables) >= 4
+    assert re.search(r"^web +\d+ following ", tables[-1], re.MULTILINE)
+    assert any("Connection refused" in table for table in tables)
+    assert re.search(r"^app\.new +\d+ .* 1 +\d+s$", tables[-1], re.MULTILINE), "one restart"
+    assert re.search(r"reloaded; logs started 0, stopped 0, replaced 1, kept 1$", out, re.MULTILINE)
+    assert "fluentlite: stopped; everything is delivered" in out
+    assert len(out.splitlines()) < 120
+    assert "\x1b" not in out
+
+
+def test_files_are_compared_byte_for_byte(short, tmp_path):
+    """Given files are delivered whole, whatever is in them and whatever they are called, each by a worker of its own."""
+    files = [tmp_path / "given.log", tmp_path / os.fsdecode(b"b\xff ${HOME}")]
+    files[0].write_bytes(b"".join(b"%d \xff caf\xe9\n" % n for n in range(10_000)) + b"not finished")
+    files[1].write_bytes(b"x" * 3_000_000 + b"\n\n")
+    empty = tmp_path / "empty"
+    empty.touch()
+    status, out, err = run(short, *files, empty, files[0])
+
+    assert (status, err) == (0, ""), out
+    assert "fluentlite: started" in out
+    assert "3 logs" in out
+    assert re.search(r"given\.log: 10000 lines delivered in .* s, the same bytes as in the file\n", out)
+    assert re.search(r"/b\\xff \$\{HOME\}: 2 lines delivered in .* s, the same bytes as in the file\n", out)
+    assert out.splitlines()[-1] == GOOD
+    assert list(short.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--help"], ["a", "-h"]])
+def test_help_starts_nothing(tmp_path, words):
+    """Asked for help, it says what it does, and does nothing."""
+    status, out, err = run(tmp_path, *words)
+
+    assert (status, err) == (0, "")
+    assert out.startswith("Usage: fluentlite demo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_terminal_the_table_is_drawn_in_place(demo, tmp_path):
+    """On a terminal the table moves up to where it was, nothing is wider than the screen, and events stay above it."""
+    log = tmp_path / "a.log"
+    log.write_text("one\ntwo\n")
+    main, terminal = pty.openpty()
+    running = demo(log, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = read_all(main)
+
+    assert running.process.wait(10) == 0
+    assert re.search(rb"\x1b\[\d+A\r", shown)
+    assert b"$ fluentlite start" in shown
+    assert shown.rstrip().endswith(GOOD.encode() + b"\x1b[K\r\n\x1b[J")
+    assert running.left() == []
+
+
+def read_all(terminal):
+    """Everything that is written on a terminal until nobody has it any more."""
+    data = b""
+    with contextlib.suppress(OSError):  # EIO: it is closed at the other end
+        while piece := os.read(terminal, 65536):
+            data += piece
+    os.close(terminal)
+    return data
+
+
+# -- what is left ---------------------------------------------------------------------------------------
+
+MOMENTS = {"beginning": "\n", "running": "fluentlite: started, process", "outage": "the server goes away"}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_is_left_after_a_signal(demo, signum, moment):
+    """However it is ended, and whenever, soon no process and no file of it is left; it says so if it can."""
+    running = demo()
+    running.wait_until_said(MOMENTS[moment])
+    running.meet()
+    assert running.family
+    os.kill(running.pid, signum)
+    code = running.process.wait(20)
+
+    if signum == signal.SIGKILL:
+        eventually(lambda: running.left() == [], 20.0)
+        assert code == -signal.SIGKILL
+    else:
+        assert running.left() == []
+        assert (code, running.said().splitlines()[-1]) == (
+            1, f"stopped by {signum.name}; nothing is left behind"
+        )  # fmt: skip
+    assert "Traceback" not in running.said()
+
+
+def test_nothing_is_left_of_a_daemon_that_is_just_starting(demo):
+    """Whoever cleans up waits for a start that is on its way: no daemon may come after the cleaning."""
+    running = demo()
+    while not list(running.directory.glob("*/run")):  # the next thing it does is taking its lock
+        assert running.process.poll() is None
+    running.meet()
+    keeper, starter = sorted(children(running.pid))
+    lifeline = {name for name in open_files(keeper).values() if name.startswith("pipe:")}
+    held = lifeline & set(open_files(starter).values())
+    os.kill(running.pid, signal.SIGKILL)
+
+    assert len(held) == 1
+    eventually(lambda: running.left() == [], 20.0)
+
+
+def test_nothing_is_left_after_killing_the_whole_group(demo):
+    """SIGKILL for its whole process group leaves nothing either: who cleans up is not in it."""
+    running = demo()
+    running.wait_until_said("fluentlite: started, process")
+    running.meet()
+    os.killpg(running.pid, signal.SIGKILL)
+
+    eventually(lambda: running.left() == [], 20.0)
+
+
+def test_nothing_is_left_when_its_terminal_is_closed(short):
+    """Closing its window ends it, and all that belongs to it."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ |= {"TMPDIR": str(short), "TERM": "xterm"}
+        os.execv(sys.executable, DEMO)
+    shown = b""
+    while b"web is" not in shown and b"following" not in shown:
+        shown += os.read(terminal, 65536)
+    family = {pid, *children(pid), *users_of(short)}
+    assert len(family) >= 5
+    os.close(terminal)
+    os.waitpid(pid, 0)
+
+    eventually(lambda: not [one for one in family | users_of(short) if is_alive(one)])
+    assert list(short.iterdir()) == []
+
+
+def test_nothing_is_left_when_its_reader_leaves(demo):
+    """``fluentlite demo | head -1`` ends with the pipe."""
+    reader, writer = os.pipe()
+    running = demo(stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    while b"started" not in os.read(reader, 4096):
+        running.meet()
+    running.meet()
+    os.close(reader)
+
+    assert running.process.wait(30) == 0
+    assert running.left() == []
+    assert b"Traceback" not in running.process.stderr.read()
+
+
+def test_nothing_is_left_after_an_error(short):
+    """When a log cannot be written any more, it says why, ends with 1, and cleans up."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    status, _out, err = run(short, preexec_fn=limit)
+
+    assert status == 1
+    assert "fluentlite demo: the demo cannot go on: [Errno 27] File too large" in err
+    assert "Traceback" not in err
+    assert list(short.iterdir()) == []
+
+
+def test_a_long_temporary_directory_does_not_matter(tmp_path):
+    """Where the path of TMPDIR is too long for a control socket, another one is taken, and cleaned up as well."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    log = tmp_path / "a.log"
+    log.write_text("one\n")
+    status, out, err = run(long, log)
+
+    assert (status, err) == (0, ""), out
+    directory = re.search(r"is in (/\S+),", out)[1]
+    assert not directory.startswith(str(tmp_path))
+    assert not os.path.exists(directory)
+    assert list(long.iterdir()) == []
+
+
+# -- what it counts -------------------------------------------------------------------------------------
+
+
+def chunk(tag, *lines):
+    """A chunk as the server gives it on."""
+    return ReceivedChunk(tag, Mode.PACKED_FORWARD, len(lines), 0, "id", [Event(0, {"message": line}) for line in lines])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arrive", "counts", "strange"),
+    [
+        pytest.param([0, 1, 2], "3 delivered, 0 lost, 0 doubled", 0, id="all"),
+        pytest.param([0, 2], "2 delivered, 1 lost, 0 doubled", 0, id="lost"),
+        pytest.param([], "0 delivered, 3 lost, 0 doubled", 0, id="all-lost"),
+        pytest.param([0, 1, 1, 2, 0], "3 delivered, 0 lost, 2 doubled", 0, id="doubled"),
+        pytest.param([0, 1, 2, 3], "3 delivered, 0 lost, 0 doubled", 1, id="never-written"),
+    ],
+)
+def test_each_line_is_counted(tmp_path, arrive, counts, strange):
+    """Lost, doubled and never written lines are told apart, in whatever order lines arrive."""
+    logs = LiveLogs(str(tmp_path))
+    logs.web.write_until(3)
+    for number in reversed(arrive):
+        logs.take(chunk("web.new", logs.web.line(number)))
+
+    assert logs.counts() == f"3 written, {counts}"
+    assert logs.strange == strange
+    assert logs.is_complete == ("0 lost" in counts)
+
+
+def test_a_damaged_line_does_not_count(tmp_path):
+    """A line that differs by a byte, or has a tag that nobody configured, is no delivered line."""
+    logs = LiveLogs(str(tmp_path))
+    logs.web.write_until(2)
+    logs.take(chunk("web", logs.web.line(0)[:-1], b"no number"))
+    logs.take(chunk("app", logs.web.line(0)))
+    logs.take(chunk("other", logs.web.line(1)))
+
+    assert logs.counts() == "2 written, 0 delivered, 2 lost, 0 doubled"
+    assert logs.strange == 4
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_same", "rest"),
+    [
+        pytest.param([b"a", b"b"], True, 0, id="all"),
+        pytest.param([b"a"], True, 2, id="the-first-half"),
+        pytest.param([b"b", b"a"], False, 0, id="another-order"),
+        pytest.param([b"a", b"a", b"b"], False, -2, id="doubled"),
+        pytest.param([b"b"], False, 2, id="lost"),
+    ],
+)
+def test_what_arrived_is_compared_with_the_file(tmp_path, lines, is_same, rest):
+    """Only the file's beginning, in its order, is the same; a line that is not finished is not waited for."""
+    path = tmp_path / "log"
+    path.write_bytes(b"a\nb\nunfinished")
+    file = GivenFile(str(path))
+    file.take(chunk("t", *lines))
+
+    assert (file.is_same(), file.rest()) == (is_same, rest)
+
+
+# -- its server -----------------------------------------------------------------------------------------
+
+
+def test_nobody_gets_the_port_while_the_server_is_away():
+    """An outage keeps the port: who connects is refused, who wants a free port gets another one."""
+    with contextlib.ExitStack() as stack:
+        reader, _writer = os.pipe()
+        server = DemoServer(lambda _chunk: None, reader)
+        stack.callback(server.close)
+        address = (server.address.host, server.address.port)
+        server.go_away()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, 5)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(address)
+        server.come_back()
+        with socket.create_connection(address, 5):
+            pass
+
+
+def test_a_port_that_was_taken_is_named():
+    """Who takes the port by force makes the demo end with a sentence."""
+    reader, writer = os.pipe()
+    server = DemoServer(lambda _chunk: None, reader)
+    server.go_away()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((server.address.host, server.address.port))
+        other.listen()
+        with pytest.raises(FluentliteError, match=f"{server.address}: the server cannot listen"):
+            server.come_back()
+    server.close()
+    os.close(reader)
+    os.close(writer)
