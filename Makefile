@@ -22,7 +22,7 @@ lint: $(VENV)/.tested-with
 bench: $(VENV)/.tested-with
 	$(BIN)/python -m bench $(ARGS)
 
-# Random faults against the real worker for SECONDS (default: half an hour).
+# Random faults against the real worker for SECONDS (default: half an hour); with ARGS='--logs 20' against the daemon.
 soak: $(VENV)/.tested-with
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 

@@ -1,0 +1,59 @@
+"""The harness of the whole daemon can fail: a fault made on purpose is found, and in the right log."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from .fleet import Fleet
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """The daemon with three logs, not running."""
+    with Fleet(tmp_path, count=3) as made:
+        yield made
+
+
+def test_a_position_that_is_lost(fleet, tmp_path):
+    """A log that is read again from its start is told, and no other one."""
+    fleet.start_agent()
+    fleet.run_for(0.3)
+    fleet.stop_agent()
+    fleet.collect()
+    delivered = fleet.logs[1].model.delivered
+    checkpoints = [path for path in (tmp_path / "state").iterdir() if b"logs/log1" in path.read_bytes()]
+    assert len(checkpoints) == 1
+    checkpoints[0].unlink()
+    report = fleet.finish()
+
+    assert report.problems
+    assert all(problem.startswith("log1: doubled: ") for problem in report.problems)
+    assert report.count_unexplained == delivered > 0
+
+
+def test_lines_under_the_tag_of_another_log(fleet):
+    """Lines are told by themselves to which log they belong, whatever their tag says."""
+    first, second, _ = fleet.logs
+    tables = fleet.configuration.logs
+    tables[first.path], tables[second.path] = tables[second.path], tables[first.path]
+    fleet.configuration.write()
+    fleet.start_agent()
+    fleet.run_for(0.3)
+    report = fleet.finish(most_silence=1.0)
+
+    assert report.count_lost == first.model.due + second.model.due
+    assert {problem.split(" ")[0] for problem in report.problems} == {"log0:", "log1:"}
+    assert any("were never written so" in problem for problem in report.problems)
+
+
+def test_a_worker_that_dies_by_itself(fleet):
+    """A worker's death that nobody caused is a surprise."""
+    fleet.start_agent()
+    fleet.run_for(0.3)
+    os.kill(fleet.logs[2].worker.pid, signal.SIGKILL)
+    report = fleet.finish()
+
+    assert [problem for problem in report.problems if "was killed by SIGKILL; the next one" in problem]
