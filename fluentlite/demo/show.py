@@ -33,13 +33,14 @@ class Show(Terminal):
         else:
             self._put("".join(f"{line.text}\n" for line in told))
 
-    def show(self, table: Sequence[Line]) -> None:
-        """Show *table* instead of the one before; where nothing can be drawn, after it."""
+    def show(self, table: Sequence[Line], caption: str) -> None:
+        """Show *table*, and *caption* below it, instead of the one before; where nothing can be drawn, after it."""
         columns, rows = self.size
-        most = max(4, rows - 1) if self.is_screen else _PRINTED_ROWS
-        shown = [Line(""), *_fitting(table, most - 2, columns - 1), Line("")]
+        most = rows - 1 if self.is_screen else _PRINTED_ROWS
+        fitting = _fitting(table, max(1, most - 4), columns - 1)
+        shown = [Line(""), *fitting, Line(""), Line(cut(caption, columns - 1), "title"), Line("")]
         if self.is_screen:
-            self._table = shown
+            self._table = shown[-max(1, most) :]
             self._redraw([])
         else:
             self._put("".join(f"{line.text}\n" for line in shown))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from fluentlite.core.decode import ReceivedChunk
 from fluentlite.core.snapshot import WorkerStatus
-from fluentlite.core.status_table import Line, View, render
+from fluentlite.core.status_table import View, render
 from fluentlite.core.trends import Trends
 from fluentlite.demo.daemon import Daemon
 from fluentlite.demo.keeper import Keeper
@@ -129,7 +129,7 @@ class Stage:
             table = render(snapshot, view)
         except FluentliteError as exc:
             table = view.wrapped(str(exc), "alarm")
-        self.show.show([*table, Line(""), *view.wrapped(self.caption(), "title")])
+        self.show.show(table, self.caption())
 
     def end_status(self) -> None:
         """Show the table for the last time."""

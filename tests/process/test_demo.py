@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 from pathlib import Path
 
 import pytest
@@ -167,19 +168,33 @@ def test_help_starts_nothing(tmp_path, words):
 
 
 def test_on_a_terminal_the_table_is_drawn_in_place(demo, tmp_path):
-    """On a terminal the table moves up to where it was, nothing is wider than the screen, and events stay above it."""
-    log = tmp_path / "a.log"
-    log.write_text("one\ntwo\n")
+    """On a terminal the table moves up to where it was, and fits, however small the terminal is; events stay above it."""
+    logs = [tmp_path / f"{number}.log" for number in range(20)]
+    for log in logs:
+        log.write_text("one\ntwo\n")
     main, terminal = pty.openpty()
-    running = demo(log, stdin=terminal, stdout=terminal, stderr=terminal)
+    termios.tcsetwinsize(terminal, (16, 60))
+    running = demo(*logs, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     shown = read_all(main)
 
     assert running.process.wait(10) == 0
-    assert re.search(rb"\x1b\[\d+A\r", shown)
-    assert b"$ fluentlite start" in shown
-    assert shown.rstrip().endswith(GOOD.encode() + b"\x1b[K\r\n\x1b[J")
     assert running.left() == []
+    heights = [int(height) for height in re.findall(r"\x1b\[(\d+)A\r", shown)]
+    assert heights
+    assert max(heights) == 15
+    table = re.findall(
+        r"^(?:\d+\.log +\d+ |fluentlite \d|\.\.\. and).*(?=\x1b\[K\r\n)", plain(shown), re.MULTILINE
+    )
+    assert "... and 16 more logs" in table
+    assert re.search(r"^\d\.\d s: 40 lines, 160B delivered, 0 to come", plain(shown), re.MULTILINE)
+    assert max(map(len, table)) <= 59
+    assert shown.count("$ fluentlite start") == shown.count(GOOD) == 1
+
+
+def plain(shown):
+    """*shown* without colours."""
+    return re.sub(r"\x1b\[[\d;]*m", "", shown)
 
 
 def read_all(terminal):
@@ -189,7 +204,7 @@ def read_all(terminal):
         while piece := os.read(terminal, 65536):
             data += piece
     os.close(terminal)
-    return data
+    return data.decode()
 
 
 # -- what is left ---------------------------------------------------------------------------------------
