@@ -144,7 +144,7 @@ class Agent:
     def read_log(self) -> None:
         """Read what has come into its log."""
         for entry in self._log.read():
-            self._witness.hear(entry)
+            self._witness.hear(entry, self._log.since)
 
     def problems(self) -> list[str]:
         """Return what it has said on standard error."""

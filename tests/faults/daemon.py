@@ -218,7 +218,7 @@ class Daemon:
             return
         log = self._log_of(entry)
         if log is not None:
-            log.witness.hear(entry)
+            log.witness.hear(entry, self._log.since)
             if "started, tag" in entry:  # so the worker before it has ended
                 log.excuse()
         elif is_complaint(entry):

@@ -117,6 +117,11 @@ class Fleet(Scene):
 
     # -- processes --------------------------------------------------------------------------------------
 
+    def start_agent(self) -> None:
+        """Start it and wait until it has seen the logs, and may be told something."""
+        super().start_agent()
+        self.wait(lambda: self.agent.is_ready, "the daemon was ready")
+
     def kill_agent(self) -> None:
         """SIGKILL for the master; what its workers had not read of nameless files is known when others start."""
         self.agent.kill()

@@ -14,6 +14,7 @@ EXPECTED = re.compile(
             r"lines wait in the log until a server takes them",
             r"it takes lines again|not needed now, .* takes the lines|it acknowledges again",
             r"it takes chunks but has acknowledged none of the last",
+            r"inotify is not available \(Too many open files\)",  # somebody else has taken all instances
             r"was not acknowledged \d+ times in a row; sending it in two parts",
             r"stopped with \d+ chunks unacknowledged; they are sent again at the next start",
         )
@@ -29,13 +30,20 @@ _TIMED_OUT = re.compile(r"no ack within|it did not take a chunk within|no answer
 
 
 class OwnLog:
-    """Reads the log at *path* while it is written."""
+    """
+    Reads the log at *path* while it is written.
+
+    Attributes:
+        since: What was read last was written after this time (monotonic seconds).
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
+        self.since = self._read_at = time.monotonic()
 
     def read(self) -> list[str]:
         """Return the entries that have come since the last call."""
+        self.since, self._read_at = self._read_at, time.monotonic()
         try:
             with open(self._path, encoding="utf-8", errors="replace") as stream:
                 stream.seek(self._read)
@@ -74,15 +82,15 @@ class Witness:
         self.may_miss_files = False
         self._missed: list[str] = []
 
-    def hear(self, entry: str) -> None:
-        """Judge one entry of the agent's own log."""
+    def hear(self, entry: str, since: float) -> None:
+        """Judge one entry of the agent's own log, written after *since* (monotonic seconds)."""
         now = time.monotonic()
         if _TIMED_OUT.search(entry):
-            self.evidence.note(Disturbance("the worker saw a time-out", now - 1.0, now))
+            self.evidence.note(Disturbance("the worker saw a time-out", since, now))
         if "chunks unacknowledged" in entry:
-            self.evidence.note_restart(Disturbance("agent gave up waiting", now - 1.0, now))
+            self.evidence.note_restart(Disturbance("agent gave up waiting", since, now))
         if "sending it in two parts" in entry:
-            self.evidence.splits.append(now)
+            self.evidence.note_cut(since, now)
         if GONE.search(entry):
             self._missed.append(entry)
         elif is_complaint(entry):

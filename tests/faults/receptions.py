@@ -69,10 +69,7 @@ class Evidence:
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
         self.disturbances: list[Disturbance] = []
-        self.restarts: list[float] = []
-        """When a worker ended with chunks on their way; the next one cuts its chunks anew."""
-        self.splits: list[float] = []
-        """When the worker said that it cuts a refused chunk in two."""
+        self._cuts: list[tuple[float, float]] = []
 
     def note(self, disturbance: Disturbance) -> None:
         """Connections may have ended with what was on them."""
@@ -81,7 +78,11 @@ class Evidence:
     def note_restart(self, disturbance: Disturbance) -> None:
         """The worker ended with chunks on their way, and perhaps with acks that it had not seen."""
         self.disturbances.append(disturbance)
-        self.restarts.append(disturbance.end)
+        self.note_cut(disturbance.start, disturbance.end)
+
+    def note_cut(self, start: float, end: float) -> None:
+        """Some time between then its lines were cut into chunks anew, which have other ids."""
+        self._cuts.append((start, end))
 
     def is_settled(self, reception: Reception) -> bool:
         """Tell whether sending these lines again would be a fault."""
@@ -110,10 +111,9 @@ class Evidence:
         # A server that hung accepted then what clients, perhaps gone since, had connected and sent before.
         first = min([first, *(d.start for d in self.disturbances if d.start <= first <= d.end + ACK_SIGHT)])
         last = max(reception.at for reception in receptions)
-        return any(first <= time <= last for time in self.restarts + self.splits)
+        return any(start <= last and end >= first for start, end in self._cuts)
 
     def forget(self, before: float) -> None:
         """Drop what is older than *before*, in monotonic seconds."""
         self.disturbances = [d for d in self.disturbances if d.end >= before]
-        self.restarts = [time for time in self.restarts if time >= before]
-        self.splits = [time for time in self.splits if time >= before]
+        self._cuts = [(start, end) for start, end in self._cuts if end >= before]

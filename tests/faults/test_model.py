@@ -43,8 +43,7 @@ class Journals:
         self.model.take([Record("E", at, ("journal", connection), reason="eof")])
 
     def worker_killed(self):
-        self.evidence.disturbances.append(Disturbance("worker killed", KILLED_AT, KILLED_AT))
-        self.evidence.restarts.append(KILLED_AT)
+        self.evidence.note_restart(Disturbance("worker killed", KILLED_AT, KILLED_AT))
         self.end()
 
     def server_killed(self):
