@@ -1,0 +1,161 @@
+"""docs/OPERATIONS.md holds all that an operator can meet: commands, statuses, keys, states, signals, messages."""
+
+import ast
+import dataclasses
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import fluentlite
+from fluentlite import cli, service, status_answer
+from fluentlite.config.model import MasterSettings
+from fluentlite.master import control, directories, member
+from fluentlite.scoreboard import STATES
+from fluentlite.signals import WORKER_SIGNALS
+from fluentlite.worker import main as worker
+
+PACKAGE = Path(fluentlite.__file__).parent
+PAGE = (PACKAGE.parent / "docs/OPERATIONS.md").read_text()
+SECTIONS = dict(re.findall(r"^##+ (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
+
+SPEAKERS = [
+    *sorted((PACKAGE / "master").glob("*.py")),
+    *sorted((PACKAGE / "worker").glob("*.py")),
+    *(
+        PACKAGE / name
+        for name in ("core/hang.py", "daemon.py", "service.py", "stopping.py", "control_client.py")
+    ),
+]
+"""Modules that speak to the operator."""
+
+SAYING = {"warning", "error", "exception", "raise_", "failed", "kill", "replace_failing", "Judgement"}
+"""Calls whose texts reach our own log or whoever typed a command; the errors that are raised, too."""
+
+RUN = 4
+"""Words in a row by which a message is recognised."""
+
+
+def runs(text):
+    """Every row of RUN words in *text*, and a shorter text as a whole."""
+    words = re.findall(r"[\w./=-]*\w", text.lower())
+    return {tuple(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))} if words else set()
+
+
+def pieces(node):
+    """What a literal has between that which is put into it."""
+    if isinstance(node, ast.JoinedStr):
+        return [part.value for part in node.values if isinstance(part, ast.Constant)]
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return re.split(r"%(?:\.\d)?[sdgr]", node.value) if is_text else []
+
+
+def texts_of(argument, tree):
+    """The texts of an argument; of a name or an attribute, those that are assigned to it anywhere in *tree*."""
+    if isinstance(argument, ast.Name | ast.Attribute):
+        target = ast.unparse(argument)
+        values = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and target in map(ast.unparse, node.targets)
+        ]
+    else:
+        values = [argument]
+    return [pieces(value) for value in values]
+
+
+def messages(tree):
+    """The texts of *tree* that say something, each as its pieces; too short ones say nothing of their own."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or isinstance(node.func, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in SAYING or name.endswith("Error"):
+            for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                for found in texts_of(argument, tree):
+                    if any(len(run) >= RUN for piece in found for run in runs(piece)):
+                        yield found
+
+
+ALL = [(path, found) for path in SPEAKERS for found in messages(ast.parse(path.read_bytes()))]
+HOLDERS = Counter(
+    run for found in {tuple(found) for _, found in ALL} for run in set().union(*map(runs, found))
+)
+ON_PAGE = set().union(*map(runs, re.split(r"\n|\.\.\.|`", PAGE)))
+
+
+@pytest.mark.parametrize(("path", "found"), [pytest.param(path, found, id=f"{path.stem}: {max(found, key=len)[:50]}") for path, found in ALL])  # fmt: skip
+def test_every_message_has_a_line(path, found):
+    """Four words of each message in a row, and if possible in no other message, stand on the page."""
+    own = {run for piece in found for run in runs(piece) if len(run) == RUN}
+    distinctive = {run for run in own if HOLDERS[run] == 1} or own
+
+    assert distinctive & ON_PAGE, f"{path.name}: docs/OPERATIONS.md has no line about {' ... '.join(found)!r}"
+
+
+def test_messages_are_found():
+    """The texts are there: a test that looks at nothing holds nothing."""
+    texts = "\n".join(" ... ".join(found) for _, found in ALL)
+
+    assert len(ALL) > 60
+    assert "the checkpoint was removed while in use" in texts, "an argument of log.warning"
+    assert "lines wait in the log until" in texts, "a part of an f-string"
+    assert "raise the limits of processes" in texts, "a text in an attribute"
+    assert "no sign of life" not in texts or "the kernel holds it" in texts, "a keyword"
+    assert "everything is delivered" not in texts, "news are no faults"
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS.keys() - {"--version"}))
+def test_every_command_is_there(name):
+    """Whoever knows a command's name finds what it does and how it ends."""
+    assert f"`fluentlite {name}" in SECTIONS["Commands"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (cli.NOT_CONFIGURED, "6 no configuration"),
+        (service.NOT_RUNNING, "7 not running"),
+        (status_answer.RUNNING, "0 running"),
+        (status_answer.DEAD, "1 dead but its pid file is there"),
+        (status_answer.NOT_WELL, "2 a log is not well"),
+        (status_answer.NOT_RUNNING, "3 not running"),
+        (status_answer.UNKNOWN, "4 unknown"),
+    ],
+)
+def test_exit_statuses(status, text):
+    """A status means on the page what it means in the program."""
+    assert text.startswith(f"{status} ")
+    assert text in SECTIONS["Commands"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_is_there(state):
+    """Each state has a row."""
+    assert f"| `{state}`" in SECTIONS["States"]
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(MasterSettings), ids=lambda field: field.name)
+def test_every_key_of_the_master_is_there(field):
+    """Each key of [master] is named."""
+    assert f"`{field.name}`" in SECTIONS["Keys of [master]"]
+
+
+@pytest.mark.parametrize("signum", [*WORKER_SIGNALS], ids=lambda signum: signum.name)
+def test_every_signal_is_there(signum):
+    """Each signal that somebody may send has a row; CHLD comes from the kernel."""
+    assert re.search(rf"^\| .*\b{signum.name.removeprefix('SIG')}\b", SECTIONS["Signals"], re.MULTILINE)
+
+
+def test_files_and_numbers():
+    """The page's names of files, and its numbers, are the program's."""
+    files = SECTIONS["Files, owners, modes"]
+
+    assert f"`{directories.pid_path('run_dir')}`" in files
+    assert f"`{directories.socket_path('run_dir')}`" in files
+    for key in ("run_dir", "state_dir", "log_file"):
+        assert f"`{key}` = `{getattr(MasterSettings(), key)}`" in files
+    assert f"`stop_timeout` + {member.KILL_MARGIN:g} s later" in SECTIONS["Signals"]
+    assert f"wait {worker.ORPHAN_PATIENCE:g} s for acks" in SECTIONS["Signals"]
+    assert f"more than {control.MAX_STRANGERS} others" in PAGE
