@@ -88,7 +88,8 @@ class Witness:
         if _TIMED_OUT.search(entry):
             self.evidence.note(Disturbance("the worker saw a time-out", since, now))
         if "chunks unacknowledged" in entry:
-            self.evidence.note_restart(Disturbance("agent gave up waiting", since, now))
+            self.evidence.note(Disturbance("agent gave up waiting", since, now))
+            self.evidence.note_cut(since, now)
         if "sending it in two parts" in entry:
             self.evidence.note_cut(since, now)
         if GONE.search(entry):

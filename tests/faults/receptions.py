@@ -78,7 +78,7 @@ class Evidence:
     def note_restart(self, disturbance: Disturbance) -> None:
         """The worker ended with chunks on their way, and perhaps with acks that it had not seen."""
         self.disturbances.append(disturbance)
-        self.note_cut(disturbance.start, disturbance.end)
+        self.note_cut(disturbance.end, disturbance.end)
 
     def note_cut(self, start: float, end: float) -> None:
         """Some time between then its lines were cut into chunks anew, which have other ids."""
