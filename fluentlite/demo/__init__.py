@@ -9,6 +9,8 @@ Nothing is left behind, however the demo ends.
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 from collections.abc import Sequence
 
 from fluentlite.demo import files, live
@@ -43,6 +45,9 @@ def run_demo(argv: Sequence[str]) -> int:
         print(HELP)
         return 0
     fill_descriptors()
+    os.umask(0o077)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each worker connects to our server
     inbox = open_inbox()
     given = files.GivenFiles(argv)
     try:

@@ -16,9 +16,15 @@ from fluentlite.errors import ConfigError
 from fluentlite.worker.resume import line_start
 
 DURATION = 10.0
+"""Seconds of reading at most, once every file has been begun."""
+
+LONGEST = 30.0
 """Seconds of reading at most."""
 
 _LOOK_INTERVAL = 0.3
+
+_TOLD = 20
+"""Files that are named in the verdict though they are well."""
 
 
 class GivenFile:
@@ -86,6 +92,11 @@ class GivenFiles:
         """Return how many bytes of all files are still to come."""
         return sum(max(0, file.rest()) for file in self.by_tag.values())
 
+    @property
+    def are_begun(self) -> bool:
+        """Whether something of each of them has arrived that has something."""
+        return all(file.bytes or file.rest() <= 0 for file in self.by_tag.values())
+
     def _new_tag(self, path: str) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(path))
         tag, number = name, 1
@@ -111,15 +122,15 @@ def play(stage: Stage, files: GivenFiles) -> int:
     """
     stage.show.tell(
         f"{human.plural(len(files.by_tag), 'file')}: each is a log of the real daemon, sent from its beginning to a server on "
-        f"{stage.server.address}\nfor {DURATION:g} s at most. All but the files is in {stage.directory}, and taken away at the end.\n"
+        f"{stage.server.address}\nfor about {DURATION:g} s at most. All but the files is in {stage.directory}, and taken away at the end.\n"
     )
     stage.daemon.configure({tag: file.path for tag, file in files.by_tag.items()})
     stage.caption = lambda: _caption(stage, files)
     stage.run("start")
     stage.elapsed = 0.0
     stage.show_status()
-    while stage.elapsed < DURATION and files.rest():
-        stage.go_on_until(min(DURATION, stage.elapsed + _LOOK_INTERVAL))
+    while files.rest() and stage.elapsed < (DURATION if files.are_begun else LONGEST):
+        stage.go_on_until(stage.elapsed + _LOOK_INTERVAL)
     elapsed = stage.elapsed
     stage.end_status()
     stage.run("stop")
@@ -134,11 +145,22 @@ def _caption(stage: Stage, files: GivenFiles) -> str:
 def _verdict(stage: Stage, files: GivenFiles, elapsed: float) -> int:
     stage.show.tell()
     is_good = is_all = True
+    told, more = 0, 0
     for file in files.by_tag.values():
         is_same, rest = file.is_same(), file.rest()
-        is_good &= is_same and (file.bytes > 0 or rest <= 0)
-        is_all &= rest <= 0
-        same = "the same bytes as in the file" if is_same else "NOT the bytes of the file"
-        more = f", {rest} bytes were still to come" if rest > 0 else ""
-        stage.show.tell(f"{file.path}: {file.lines} lines delivered in {elapsed:.1f} s, {same}{more}")
+        is_well = is_same and (file.bytes > 0 or rest <= 0)
+        is_good, is_all = is_good and is_well, is_all and rest <= 0
+        if told < _TOLD or not is_well:
+            told += 1
+            stage.show.tell(_told(file, elapsed, rest, is_same=is_same))
+        else:
+            more += 1
+    if more:
+        stage.show.tell(f"... and {human.plural(more, 'file')} more, all the same")
     return judge(stage, is_good, "every line" if is_all else "every line so far")
+
+
+def _told(file: GivenFile, elapsed: float, rest: int, *, is_same: bool) -> str:
+    same = "the same bytes as in the file" if is_same else "NOT the bytes of the file"
+    more = f", {rest} bytes were still to come" if rest > 0 else ""
+    return f"{file.path}: {human.plural(file.lines, 'line')} delivered in {elapsed:.1f} s, {same}{more}"

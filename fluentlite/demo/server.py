@@ -20,14 +20,17 @@ class DemoServer:
 
     Args:
         on_chunk: Called with all that arrives.
+        on_problem: Called with what clients do that is not right.
         wake: A descriptor; ``poll`` returns when it is readable.
 
     Raises:
         FluentliteError: Nobody can listen on this host.
     """
 
-    def __init__(self, on_chunk: Callable[[ReceivedChunk], None], wake: int) -> None:
-        self._on_chunk, self._wake = on_chunk, wake
+    def __init__(
+        self, on_chunk: Callable[[ReceivedChunk], None], on_problem: Callable[[str], None], wake: int
+    ) -> None:
+        self._on_chunk, self._on_problem, self._wake = on_chunk, on_problem, wake
         self._receiver: Receiver | None = None
         try:
             # Bound for the whole time, so that nobody gets the port while the server is away.
@@ -47,7 +50,9 @@ class DemoServer:
             FluentliteError: The port is taken.
         """
         try:
-            self._receiver = Receiver(self.address, self._on_chunk, wake=self._wake)
+            self._receiver = Receiver(
+                self.address, self._on_chunk, on_problem=self._on_problem, wake=self._wake
+            )
         except OSError as exc:
             raise FluentliteError(
                 f"{self.address}: the server cannot listen ({exc.strerror}). Another program has taken its port: try again."

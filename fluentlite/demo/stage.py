@@ -51,7 +51,7 @@ class Stage:
     def __init__(self, keeper: Keeper, inbox: SignalInbox, on_chunk: Callable[[ReceivedChunk], None]) -> None:
         self._inbox = inbox
         self.directory = keeper.directory
-        self.server = DemoServer(on_chunk, inbox.fileno())
+        self.server = DemoServer(on_chunk, lambda what: self.tell(f"the server: {what}"), inbox.fileno())
         self.daemon = Daemon(keeper.directory, str(self.server.address), keeper.lifeline, self.turn)
         self.show = Show(os.environ)
         self.elapsed = 0.0

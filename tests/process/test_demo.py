@@ -390,7 +390,7 @@ def test_nobody_gets_the_port_while_the_server_is_away():
     """An outage keeps the port: who connects is refused, who wants a free port gets another one."""
     with contextlib.ExitStack() as stack:
         reader, _writer = os.pipe()
-        server = DemoServer(lambda _chunk: None, reader)
+        server = DemoServer(lambda _chunk: None, print, reader)
         stack.callback(server.close)
         address = (server.address.host, server.address.port)
         server.go_away()
@@ -406,7 +406,7 @@ def test_nobody_gets_the_port_while_the_server_is_away():
 def test_a_port_that_was_taken_is_named():
     """Who takes the port by force makes the demo end with a sentence."""
     reader, writer = os.pipe()
-    server = DemoServer(lambda _chunk: None, reader)
+    server = DemoServer(lambda _chunk: None, print, reader)
     server.go_away()
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
