@@ -32,12 +32,14 @@ class Loop:
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
 
-    def wait(self, timeout: float | None) -> None:
-        """Wait up to *timeout* seconds (None: for ever) and call what is ready."""
-        for key, events in self._selector.select(timeout):
+    def wait(self, timeout: float | None) -> bool:
+        """Wait up to *timeout* seconds (None: for ever) and call what is ready; returns whether anything was."""
+        ready = self._selector.select(timeout)
+        for key, events in ready:
             current = self._selector.get_map().get(key.fd)
             if current is not None and current.data == key.data:  # not forgotten by a callback before
                 key.data(events)
+        return bool(ready)
 
     def close(self) -> None:
         self._selector.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import select
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from fluentlite.loop import Loop
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.checkpoint import Checkpoint, LockedError
 from fluentlite.worker.drain import Source
+from fluentlite.worker.polling import Polling
 from fluentlite.worker.tail import Tail
 from fluentlite.worker.watch import Watch
 
@@ -51,6 +51,7 @@ class Followed(Protocol):
     @property
     def deadline(self) -> float: ...
     def start(self, now: float) -> None: ...
+    def is_quiet(self, now: float) -> bool: ...  # tick has nothing to do
     def tick(self, now: float) -> None: ...
     def delivered(self, positions: Iterable[Position]) -> None: ...
     def pause(self) -> None: ...
@@ -74,8 +75,9 @@ class FollowedLog:
     def __init__(self, settings: LogSettings, checkpoint: Checkpoint, max_lines: int, loop: Loop, wake: Callable[[], None]) -> None:  # fmt: skip
         self._checkpoint, self._wake = checkpoint, wake
         self.tail = Tail(settings, checkpoint, max_lines)
-        self._watch = Watch(settings.path, loop, wake)
-        self._look_at = math.inf
+        self._watch = Watch(settings.path, loop, self._hinted)
+        self._polling = Polling(settings.path, self.tail, settings.tail.poll_interval)
+        self._is_hinted = False
         self._watched: list[Identity] = []
         self._watch_at = 0.0
 
@@ -106,27 +108,45 @@ class FollowedLog:
     @property
     def deadline(self) -> float:
         """When ``tick`` has something to do, in monotonic seconds."""
-        return min(self._look_at, self._checkpoint.deadline)
+        return min(self._polling.due, self._checkpoint.deadline)
 
     def start(self, now: float) -> None:
         """Find what there is to read."""
         self.tail.start(now)
-        self._look_at = now
+        self._polling.start(now)
 
     def tick(self, now: float) -> None:
         """Look around if a hint or the clock says so, and sync the checkpoint if that is due."""
-        if self._watch.has_names or now >= self._look_at:
-            has_news, self._watch.has_names = self._watch.has_names, False
-            self.tail.look(now)
-            followed = [
-                generation.identity for generation in self.tail.generations if not generation.is_closed
-            ]
-            if has_news or followed != self._watched or now >= self._watch_at:
-                self._watch.update(self.tail.generations)
-                self._watched, self._watch_at = followed, now + WATCH_INTERVAL
-            self._look_at = self.tail.next_look(now)
-            self._wake()
+        if self._is_hinted:
+            self._is_hinted = False
+            self._polling.hinted(now)
+        if self._watch.has_names or now >= self._polling.due:
+            self._look(now)
         self._checkpoint.sync_if_due(now)
+
+    def is_quiet(self, now: float) -> bool:
+        """Tell whether ``tick`` has nothing to do; where a look is due, a glance may be enough for that."""
+        if self._is_hinted or self._watch.has_names or now >= self._checkpoint.deadline:
+            return False
+        watch = self._watch
+        return now < self._polling.due or self._polling.glance(
+            now, is_local=watch.are_local, is_hinted_at=watch.is_reliable
+        )
+
+    def _look(self, now: float) -> None:
+        has_news, self._watch.has_names = self._watch.has_names, False
+        self._polling.looking(now)
+        self.tail.look(now)
+        followed = [generation.identity for generation in self.tail.generations if not generation.is_closed]
+        if has_news or followed != self._watched or now >= self._watch_at:
+            self._watch.update(self.tail.generations)
+            self._watched, self._watch_at = followed, now + WATCH_INTERVAL
+        self._polling.looked(now, is_hinted_at=self._watch.is_reliable)
+        self._wake()
+
+    def _hinted(self) -> None:
+        self._is_hinted = True
+        self._wake()
 
     def delivered(self, positions: Iterable[Position]) -> None:
         """Chunks that end at *positions* have been delivered, in this order."""

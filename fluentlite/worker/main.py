@@ -111,9 +111,9 @@ class Worker:
         self._drain: Drain[Any] = Drain(self._settings, followed.lines, self._packer, self._encoder)
         log.info("%s: started, tag %s", self._settings.path, self._settings.tag)
         try:
-            self._score.beat()
+            self._score.beat(time.monotonic())
             followed.start(time.monotonic())
-            self._score.beat()
+            self._score.beat(time.monotonic())
             followed.resume()
             while not self._is_done():
                 self._turn()
@@ -135,8 +135,7 @@ class Worker:
         return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake) if checkpoint else None
 
     def _turn(self) -> None:
-        self._loop.wait(max(0.0, self._deadline() - time.monotonic()))
-        now = time.monotonic()
+        now = self._wait()
         self._followed.tick(now)
         self._sender.advance(now)
         self._commit()
@@ -150,15 +149,20 @@ class Worker:
             reopen_log()
         self._score.turned(now, self._followed, is_stopping=self._is_stopping)
 
+    def _wait(self) -> float:
+        """Wait until there is something to do, and return the time: monotonic seconds."""
+        deadline = self._deadline()
+        while True:
+            until = min(deadline, self._followed.deadline, self._score.beat_deadline)
+            is_woken = self._loop.wait(max(0.0, until - time.monotonic()))
+            now = time.monotonic()
+            if is_woken or now >= deadline or not self._followed.is_quiet(now):
+                return now
+            self._score.beat(now)
+
     def _deadline(self) -> float:
-        """When the next turn is due if nothing happens before; monotonic seconds."""
-        timers = [
-            self._sender.deadline,
-            self._followed.deadline,
-            self._score.deadline,
-            self._stop_at,
-            self._idle_at,
-        ]
+        """When the next turn is due if the log and all others are quiet; monotonic seconds."""
+        timers = [self._sender.deadline, self._score.deadline, self._stop_at, self._idle_at]
         if self._sender.is_connected:
             timers.append(self._ping_at)
         if self._has_data and self._sender.wants_chunk and not self._is_stopping:

@@ -32,20 +32,24 @@ class ScoreKeeper:
         self._slot, self._sender = slot, sender
         self._chunk_size = settings.tail.read_buffer_size
         self._lines = self._bytes = self._chunks = 0
-        self._turned_at, self._due_at = 0.0, 0.0
+        self._beat_at, self._due_at = 0.0, 0.0
         self._is_stale = False
 
     @property
     def deadline(self) -> float:
-        """When the worker has to turn though nothing happens, in monotonic seconds."""
-        if self._slot is None:
-            return math.inf
-        return self._due_at if self._is_stale else self._turned_at + TURN_INTERVAL
+        """When ``turned`` has something to say, in monotonic seconds."""
+        return self._due_at if self._is_stale else math.inf
 
-    def beat(self) -> None:
-        """The worker lives; before a step that may take long."""
+    @property
+    def beat_deadline(self) -> float:
+        """When ``beat`` is due though nothing happens."""
+        return math.inf if self._slot is None else self._beat_at + TURN_INTERVAL
+
+    def beat(self, now: float) -> None:
+        """The worker lives; also before a step that may take long."""
         if self._slot is not None:
-            self._slot.beat(time.monotonic())
+            self._slot.beat(now)
+            self._beat_at = now
 
     def waiting(self, reason: str) -> None:
         """The worker lives, but cannot begin; *reason* is empty as long as that is ordinary."""
@@ -64,7 +68,7 @@ class ScoreKeeper:
         """The worker has turned; this is how things are now."""
         if self._slot is None:
             return
-        self._turned_at = now
+        self._beat_at = now
         self._is_stale = now < self._due_at
         if self._is_stale:
             self._slot.beat(now)

@@ -76,6 +76,9 @@ class Stream:
     def start(self, _now: float) -> None:
         self._wake()
 
+    def is_quiet(self, _now: float) -> bool:
+        return True
+
     def tick(self, _now: float) -> None:
         """Nothing to look at: the loop says when there is data."""
 

@@ -21,7 +21,7 @@ from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, open_log
 from fluentlite.worker.finished import Finished
-from fluentlite.worker.generation import RECHECK_INTERVAL, Generation, GenerationMaker, TruncatedError
+from fluentlite.worker.generation import Generation, GenerationMaker, TruncatedError
 from fluentlite.worker.missed import Missed
 from fluentlite.worker.resume import Resume, is_replaced_by, line_start, open_copy_of
 from fluentlite.worker.troubles import Troubles
@@ -143,10 +143,6 @@ class Tail:
         for generation in self.generations:
             generation.close()
 
-    def next_look(self, now: float) -> float:
-        """Return when the next look is due: sooner where a file that seems shorter waits to be confirmed."""
-        return now + (RECHECK_INTERVAL if self._is_suspect() else self._settings.poll_interval)
-
     # -- the path ---------------------------------------------------------------------------------------
 
     def _look_at_path(self) -> None:
@@ -155,7 +151,7 @@ class Tail:
             if self._is_followed(identity):
                 self.troubles.opened()
                 return
-            if self._is_suspect():
+            if self.is_suspect:
                 return  # what lies beside the path may be the copy of a followed file, and no missed one
             fd = open_log(self.path)
         except OSError as exc:
@@ -173,8 +169,9 @@ class Tail:
         else:
             generation.close()
 
-    def _is_suspect(self) -> bool:
-        """Tell whether a followed file seems shorter; the next look finds out whether it was cut short."""
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a followed file seems shorter; the next look finds out whether it was cut short."""
         return any(g.short_since is not None and not g.is_closed for g in self.generations)
 
     def _is_followed(self, identity: Identity) -> bool:

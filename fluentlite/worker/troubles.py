@@ -40,6 +40,11 @@ class Troubles:
         conditions = (self._access, self._reading, self._descriptors, self._missing)
         return next((condition.message for condition in conditions if condition.message), "")
 
+    @property
+    def needs_looks(self) -> bool:
+        """Whether something is wrong of which only another look can tell that it is mended; a file that is missing is not."""
+        return any(trouble.message for trouble in (self._access, self._reading, self._descriptors))
+
     def not_opened(self, exc: OSError) -> bool:
         """The path could not be opened; returns whether that is because there is nothing."""
         self.is_waiting = True

@@ -15,13 +15,17 @@ from fluentlite.core.rotation import Identity
 from fluentlite.loop import Loop
 from fluentlite.report import Condition
 from fluentlite.worker.generation import Generation
+from fluentlite.worker.mounts import is_local, is_local_directory
+from fluentlite.worker.way import names_on_the_way
 
 log = logging.getLogger(__name__)
 
 Key = TypeVar("Key", str, Identity)
 
 _FLAGS = inotify_simple.flags
-_DIRECTORY_EVENTS = _FLAGS.CREATE | _FLAGS.MOVED_TO | _FLAGS.MOVED_FROM | _FLAGS.DELETE | _FLAGS.ONLYDIR
+_DIRECTORY_EVENTS = (
+    _FLAGS.CREATE | _FLAGS.MOVED_TO | _FLAGS.MOVED_FROM | _FLAGS.DELETE | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR
+)
 _FILE_EVENTS = _FLAGS.MODIFY
 
 
@@ -34,6 +38,7 @@ class Watch:
 
     Attributes:
         has_names: A name in the directory has changed; the tail should look. Reset by who looks.
+        are_local: Nobody but this kernel writes to the files and directories.
     """
 
     def __init__(self, path: str, loop: Loop, wake: Callable[[], None]) -> None:
@@ -41,6 +46,8 @@ class Watch:
         self.has_names = False
         self._loop, self._wake = loop, wake
         self._trouble = Condition(log, logging.WARNING)
+        self._wanted_directories: dict[str, str] = {}
+        self.are_local = False
         self._directories: dict[str, int] = {}
         self._files: dict[Identity, int] = {}
         self._wanted_files: dict[Identity, str] = {}
@@ -48,6 +55,20 @@ class Watch:
         self._is_muted = False
         self._inotify = self._open()
         self.resume()
+
+    @property
+    def is_reliable(self) -> bool:
+        """
+        Whether whatever happens is hinted at: all is watched, and only this kernel can change it.
+
+        But for two things that only polling finds: a directory above the watched ones gets another name, and a
+        writer maps the file into its memory.
+        """
+        is_watched = (
+            self._files.keys() >= self._wanted_files.keys()
+            and self._directories.keys() >= self._wanted_directories.keys()
+        )
+        return self.are_local and is_watched and not self._is_muted and self._inotify is not None
 
     def pause(self) -> None:
         """Do not wake the loop; hints gather in the kernel, where equal ones are joined."""
@@ -77,12 +98,14 @@ class Watch:
         if self._inotify is None:
             self._inotify = self._open()
             self.resume()
-        real = os.path.realpath(self.path)
-        self._names = {os.path.basename(self.path), os.path.basename(real)}
-        places = {directory: directory for directory in map(os.path.dirname, (self.path, real))}
+        way = names_on_the_way(self.path)
+        self._names = {name for names in way.values() for name in names}
+        self._wanted_directories = {directory: directory for directory in way}
         # By descriptor, not by name: names move. Known by identity: descriptors are used again.
-        self._wanted_files = {g.identity: f"/proc/self/fd/{g.fd}" for g in generations if not g.is_closed}
-        is_complete = self._sync(self._directories, places, _DIRECTORY_EVENTS)
+        fds = {g.identity: g.fd for g in generations if not g.is_closed}
+        self._wanted_files = {identity: f"/proc/self/fd/{fd}" for identity, fd in fds.items()}
+        self.are_local = all(map(is_local_directory, way)) and all(map(is_local, fds.values()))
+        is_complete = self._sync(self._directories, self._wanted_directories, _DIRECTORY_EVENTS)
         is_complete &= self._sync(self._files, self._heard(), _FILE_EVENTS)
         if is_complete and self._inotify is not None:
             self._trouble.clear(f"{self.path}: inotify watches it again")
@@ -137,7 +160,7 @@ class Watch:
         for event in self._inotify.read(timeout=0):
             if event.mask & _FLAGS.IGNORED:
                 self.has_names |= self._forget(event.wd)
-            elif event.mask & _FLAGS.Q_OVERFLOW:
+            elif event.mask & (_FLAGS.Q_OVERFLOW | _FLAGS.MOVE_SELF):
                 is_news = self.has_names = True
             elif not event.name:
                 is_news = True

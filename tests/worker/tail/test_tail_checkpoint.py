@@ -559,7 +559,7 @@ def test_a_predecessor_that_is_finishing(state_dir, holder, inbox):
     """A start waits a while for the one before it to give the lock back (P02)."""
     threading.Timer(0.2, holder.stdin.close).start()
     begin, beats = time.monotonic(), []
-    checkpoint = open_checkpoint(str(state_dir), PATH, inbox, None, lambda: beats.append(1))
+    checkpoint = open_checkpoint(str(state_dir), PATH, inbox, None, beats.append)
     checkpoint.close()
 
     assert 0.1 < time.monotonic() - begin < 5
@@ -570,7 +570,7 @@ def test_a_predecessor_that_does_not_finish(state_dir, holder, inbox, monkeypatc
     """... but not for ever, and then it says so (P02)."""
     monkeypatch.setattr(follow, "LOCK_PATIENCE", 0.2)
     with pytest.raises(LockedError, match="another process follows"):
-        open_checkpoint(str(state_dir), PATH, inbox, None, lambda: None)
+        open_checkpoint(str(state_dir), PATH, inbox, None, lambda _reason: None)
 
 
 def test_told_to_stop_while_waiting(state_dir, holder, inbox):
@@ -578,7 +578,7 @@ def test_told_to_stop_while_waiting(state_dir, holder, inbox):
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
     begin = time.monotonic()
 
-    assert open_checkpoint(str(state_dir), PATH, inbox, None, lambda: None) is None
+    assert open_checkpoint(str(state_dir), PATH, inbox, None, lambda _reason: None) is None
     assert time.monotonic() - begin < 5
 
 
@@ -588,7 +588,7 @@ def test_the_master_ends_while_it_waits(state_dir, holder, inbox):
     threading.Timer(0.1, os.close, (writer,)).start()
     begin = time.monotonic()
 
-    assert open_checkpoint(str(state_dir), PATH, inbox, reader, lambda: None) is None
+    assert open_checkpoint(str(state_dir), PATH, inbox, reader, lambda _reason: None) is None
     assert time.monotonic() - begin < 5
     os.close(reader)
 
