@@ -16,14 +16,14 @@ import termios
 from pathlib import Path
 
 import pytest
-from clients import eventually
+from clients import Client, eventually
 from kernel import children, is_alive, open_files, title
 
 from fluentlite.core.decode import Event, Mode, ReceivedChunk
-from fluentlite.demo.files import GivenFile
+from fluentlite.demo.files import GivenFile, GivenFiles
 from fluentlite.demo.live import LiveLogs
 from fluentlite.demo.server import DemoServer
-from fluentlite.errors import FluentliteError
+from fluentlite.errors import ConfigError, FluentliteError
 
 DEMO = [sys.executable, "-m", "fluentlite", "demo"]
 GOOD = "verdict: every line arrived, once and whole"
@@ -155,6 +155,36 @@ def test_files_are_compared_byte_for_byte(short, tmp_path):
     assert re.search(r"/b\\xff \$\{HOME\}: 2 lines delivered in .* s, the same bytes as in the file\n", out)
     assert out.splitlines()[-1] == GOOD
     assert list(short.iterdir()) == []
+
+
+def test_many_files_fit_on_a_page(short, tmp_path):
+    """Any number of files can be given: the table and the verdict name the first ones, and count the others."""
+    files = [tmp_path / f"{number}.log" for number in range(50)]
+    for file in files:
+        file.write_text(f"{file.name}\n")
+    status, out, err = run(short, *files)
+
+    assert (status, err) == (0, ""), out
+    assert re.search(r"^\.\.\. and \d+ more logs$", out, re.MULTILINE)
+    assert (
+        len(re.findall(r"\.log: 1 line delivered in .* s, the same bytes as in the file$", out, re.MULTILINE))
+        == 20
+    )
+    assert "... and 30 files more, all the same\n" in out
+    assert out.splitlines()[-1] == GOOD
+
+
+def test_a_stranger_is_no_trouble(demo):
+    """Who else connects to the demo's server is told off, in sight of all, and changes nothing in the count."""
+    running = demo()
+    running.wait_until_said("\n")
+    with Client(int(re.search(r"127\.0\.0\.1:(\d+)", running.said())[1])) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.ended()
+
+    assert running.process.wait(60) == 0
+    assert re.search(r" s  the server: 127\.0\.0\.1:\d+: .*; the connection was closed\n", running.said())
+    assert running.said().splitlines()[-1] == GOOD
 
 
 @pytest.mark.parametrize("words", [["--help"], ["a", "-h"]])
@@ -381,6 +411,33 @@ def test_what_arrived_is_compared_with_the_file(tmp_path, lines, is_same, rest):
     file.take(chunk("t", *lines))
 
     assert (file.is_same(), file.rest()) == (is_same, rest)
+
+
+def test_the_same_file_twice_is_one_log(tmp_path):
+    """Each file gets a tag of its own, made of its name; the same file under another name is not sent twice."""
+    names = ["a/x.log", "b/x.log", "c d\xe9", "a/link"]
+    for name in names[:3]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / names[3]).symlink_to(tmp_path / names[0])
+    files = GivenFiles([str(tmp_path / name) for name in names])
+
+    assert {tag: file.path for tag, file in files.by_tag.items()} == {
+        "x.log": str(tmp_path / "a/x.log"),
+        "x.log-2": str(tmp_path / "b/x.log"),
+        "c_d_": str(tmp_path / "c d\xe9"),
+    }
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    """All names that are no regular files are told in one go, before anything starts."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError) as caught:
+        GivenFiles([str(tmp_path), str(tmp_path / "fifo"), __file__, str(tmp_path / "absent")])
+
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        str(tmp_path), str(tmp_path / "fifo"), str(tmp_path / "absent")
+    ]  # fmt: skip
 
 
 # -- its server -----------------------------------------------------------------------------------------
