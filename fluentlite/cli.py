@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -9,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from fluentlite import __version__
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
+from fluentlite.config.reading import absolute
 from fluentlite.errors import ConfigError, FluentliteError, NotConfiguredError
+from fluentlite.saying import say, silence
 from fluentlite.signals import WORKER_SIGNALS
 
 STARTING = ("start", "restart")
@@ -22,26 +25,30 @@ fluentlite {__version__}: follows log files and forwards each line to Fluentd or
 
 Usage: fluentlite COMMAND [ARGUMENTS]
 
-  demo [FILE ...]     ten seconds of the real thing: a live log, a server, a verdict
-  start [-c FILE] [--foreground]
-                      start the daemon: one worker for each configured log
-  stop [-c FILE] [--timeout S]
-                      let it finish, and wait until it is gone
-  restart [-c FILE]   stop and start, if the configuration is good
-  reload [-c FILE]    have it read its configuration again, if that is good
-  status [-c FILE]    how each log is, and what to do where it is not well; --watch, --json, --strict
-  agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
-                      follow one log in the foreground; "fluentlite agent --help" lists its flags
-  check [-c FILE]     say what is wrong with a configuration, or what it would do
-  import OLD.conf     print a configuration of fluent-agent-lite as TOML; "fluentlite import --help"
-  receive             a Forward server that prints what arrives; "fluentlite receive --help"
+  demo [FILE ...]     ten seconds of the real thing: live logs, a server, faults, a verdict
+
+As a service:
   install             make it a service of systemd or SysV init; "fluentlite install --help"
   uninstall           take that away again; configuration and positions stay
+  import OLD.conf     print a configuration of fluent-agent-lite as TOML; "fluentlite import --help"
+  check [-c FILE]     say what is wrong with a configuration, or what it would do
+  start [-c FILE] [--foreground]
+                      start the daemon: one worker for each configured log
+  status [-c FILE]    how each log is, and what to do where it is not well; --watch, --json, --strict
+  reload [-c FILE]    have it read its configuration again, if that is good
+  restart [-c FILE]   stop and start, if the configuration is good
+  stop [-c FILE] [--timeout S]
+                      let it finish, and wait until it is gone
+
+By hand:
+  agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
+                      follow one log in the foreground; "fluentlite agent --help" lists its flags
+  receive             a Forward server that prints what arrives; "fluentlite receive --help"
   version             print the version
 
 The configuration is $FLUENTLITE_CONFIG or {DEFAULT_CONFIG_PATH}, unless -c names another.
-New here? Try "fluentlite demo"; then let "fluentlite receive" and
-"fluentlite agent --read-from-head my.log FILE 127.0.0.1" talk to each other."""
+New here? Try "fluentlite demo". Then say "fluentlite install", name a server and a log in the configuration, and say
+"fluentlite check", "fluentlite start" and "fluentlite status"; each of them tells you the next step."""
 
 
 CHECK_HELP = f"""\
@@ -63,23 +70,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = COMMANDS[command]
     except KeyError:
-        print(f'fluentlite: there is no command "{command}"\n\n{USAGE}', file=sys.stderr)
+        import difflib
+
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        meant = f'Did you mean "{close[0]}"? ' if close else ""
+        print(
+            f'fluentlite: there is no command "{command}". {meant}"fluentlite --help" lists them all.',
+            file=sys.stderr,
+        )
         return 2
     # Whoever started us may ignore it, and so would we: then no child could be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        return run(words)
+        status = run(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except ConfigError as exc:
         for problem in exc.problems:
-            print(f"fluentlite {command}: {problem.removeprefix(f'fluentlite {command}: ')}", file=sys.stderr)
+            say(f"fluentlite {command}: {problem.removeprefix(f'fluentlite {command}: ')}", is_error=True)
         return NOT_CONFIGURED if isinstance(exc, NotConfiguredError) and command in STARTING else 1
     except FluentliteError as exc:
-        print(f"fluentlite {command}: {exc}", file=sys.stderr)
+        say(f"fluentlite {command}: {exc}", is_error=True)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout.fileno())  # whoever read our output has gone; there is nobody to tell
         return 0
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        silence(sys.stdout.fileno())
+        say(f"fluentlite {command}: the output cannot be written ({exc.strerror}).", is_error=True)
+        return 1
 
 
 # Each command imports what it needs: "version" must not wait for all the others.
@@ -170,7 +192,7 @@ def _import(argv: Sequence[str]) -> int:
 
 
 def _version(argv: Sequence[str]) -> int:
-    if argv:
+    if argv and argv[0] not in ("-h", "--help"):
         raise ConfigError(f'"{argv[0]}" is not expected here. Say "fluentlite version".')
     print(f"fluentlite {__version__}")
     return 0
@@ -186,7 +208,7 @@ def _config_path(command: str, argv: Sequence[str]) -> str:
         raise ConfigError("-c needs the name of a configuration file after it.")
     elif words:
         raise ConfigError(f'"{words[0]}" is not expected here. Say "fluentlite {command} [-c FILE]".')
-    return os.path.abspath(path)
+    return absolute(path)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
