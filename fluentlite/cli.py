@@ -70,14 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = COMMANDS[command]
     except KeyError:
-        import difflib
-
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        meant = f'Did you mean "{close[0]}"? ' if close else ""
-        print(
-            f'fluentlite: there is no command "{command}". {meant}"fluentlite --help" lists them all.',
-            file=sys.stderr,
-        )
+        print(f'fluentlite: there is no command "{command}". {_meant(command)}', file=sys.stderr)
         return 2
     # Whoever started us may ignore it, and so would we: then no child could be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -102,6 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         silence(sys.stdout.fileno())
         say(f"fluentlite {command}: the output cannot be written ({exc.strerror}).", is_error=True)
         return 1
+
+
+def _meant(command: str) -> str:
+    import difflib
+
+    beginning = [name for name in COMMANDS if name.startswith(command)]
+    close = beginning or difflib.get_close_matches(command, COMMANDS, n=1)
+    return f'Did you mean "{close[0]}"?' if close else '"fluentlite --help" lists them all.'
 
 
 # Each command imports what it needs: "version" must not wait for all the others.

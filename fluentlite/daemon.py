@@ -15,9 +15,8 @@ from fluentlite.errors import ConfigError
 from fluentlite.logfile import start_log
 from fluentlite.master.account import become
 from fluentlite.master.daemonize import Starter, daemonize
-from fluentlite.master.directories import pid_path
 from fluentlite.master.main import Circumstances, run_master
-from fluentlite.master.pidfile import PidFile
+from fluentlite.master.places import Places
 from fluentlite.master.plan import Plan, Spec
 from fluentlite.scoreboard import Slot
 from fluentlite.signals import MASTER_SIGNALS, WORKER_SIGNALS, SignalInbox, accept_signals
@@ -33,7 +32,7 @@ def read_settings(path: str, environ: Mapping[str, str]) -> tuple[Settings, tupl
     return reading.settings, reading.warnings
 
 
-def run_in_foreground(plan: Plan, pid_file: PidFile, inbox: SignalInbox) -> int:
+def run_in_foreground(plan: Plan, places: Places, inbox: SignalInbox) -> int:
     """
     Be the master of *plan* until told to stop.
 
@@ -49,10 +48,10 @@ def run_in_foreground(plan: Plan, pid_file: PidFile, inbox: SignalInbox) -> int:
     has_terminal = any(os.isatty(fd) for fd in (0, 1, 2)) and "NOTIFY_SOCKET" not in os.environ
     starter = Starter()
     _start_log(plan)
-    return _run(plan, pid_file, inbox, starter, is_daemon=False, ends_on_hangup=has_terminal)
+    return _run(plan, places, inbox, starter, is_daemon=False, ends_on_hangup=has_terminal)
 
 
-def run_in_background(plan: Plan, pid_file: PidFile) -> tuple[bool, str]:
+def run_in_background(plan: Plan, places: Places) -> tuple[bool, str]:
     """
     Start a daemon that is the master of *plan*.
 
@@ -67,27 +66,16 @@ def run_in_background(plan: Plan, pid_file: PidFile) -> tuple[bool, str]:
             _start_log(plan)
         except ConfigError as exc:
             starter.failed(str(exc))
-            pid_file.remove()
+            places.remove()
             return 1
-        return _run(plan, pid_file, inbox, starter, is_daemon=True, ends_on_hangup=False)
+        return _run(plan, places, inbox, starter, is_daemon=True, ends_on_hangup=False)
 
-    return daemonize(run, [pid_file.fileno()])
-
-
-def lock(plan: Plan) -> PidFile:
-    """
-    Take the lock of *plan*'s run_dir.
-
-    Raises:
-        HeldError: Another master has it.
-        PidFileError: It cannot be had.
-    """
-    return PidFile(pid_path(plan.settings.master.run_dir))
+    return daemonize(run, places.descriptors)
 
 
 def _run(
     plan: Plan,
-    pid_file: PidFile,
+    places: Places,
     inbox: SignalInbox,
     starter: Starter,
     *,
@@ -101,7 +89,7 @@ def _run(
         plan=plan,
         load=read_settings,
         environ=dict(os.environ),
-        pid_file=pid_file,
+        places=places,
         inbox=inbox,
         starter=starter,
         is_daemon=is_daemon,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
+from fluentlite.config.reading import absolute
 from fluentlite.errors import ConfigError
 
 
@@ -39,7 +40,7 @@ class Options(argparse.ArgumentParser):
         if options.help:
             print(self._text)
             return None
-        options.config = os.path.abspath(options.config)
+        options.config = absolute(options.config)
         return options
 
     def error(self, message: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
+import time
 from collections.abc import Sequence
 
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
@@ -14,6 +14,7 @@ from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import HeldError, holder
 from fluentlite.options import Options, seconds
+from fluentlite.saying import say
 from fluentlite.stopping import stop
 
 START_HELP = f"""\
@@ -47,6 +48,9 @@ NOT_RUNNING = 7
 
 _RELOAD_PATIENCE = 90.0
 """Seconds; the master gives up reading a configuration before."""
+
+_LEAVE_PATIENCE = 60.0
+"""Seconds that a start waits for a predecessor which is stopping."""
 
 _STOP_MARGIN = 10.0
 """Seconds beyond ``stop_timeout`` after which a stop has failed."""
@@ -87,7 +91,7 @@ def _where(options: argparse.Namespace) -> tuple[str, float]:
     """Return run_dir, and how long a stop may take."""
     master, warning = find_master(options.config, os.environ)
     if warning:
-        print(f"fluentlite: warning: {warning}", file=sys.stderr)
+        say(f"fluentlite: warning: {warning}", is_error=True)
     return master.run_dir, master.stop_timeout + _STOP_MARGIN if options.timeout is None else options.timeout
 
 
@@ -104,8 +108,9 @@ def start(config: str, *, foreground: bool) -> int:
     Raises:
         FluentliteError: It cannot be started; with the reasons.
     """
-    from fluentlite.daemon import lock, read_settings, run_in_background, run_in_foreground
+    from fluentlite.daemon import read_settings, run_in_background, run_in_foreground
     from fluentlite.master.daemonize import fill_descriptors
+    from fluentlite.master.places import Places
     from fluentlite.master.plan import check_daemon, make_plan
     from fluentlite.signals import MASTER_SIGNALS, SignalInbox, accept_signals
 
@@ -117,35 +122,53 @@ def start(config: str, *, foreground: bool) -> int:
     run_dir = plan.settings.master.run_dir
     if not foreground:
         check_daemon(plan.settings.master)
-    try:
-        pid_file = lock(plan)
-    except HeldError as exc:
-        return _already_running(run_dir, exc)
+    while True:
+        try:
+            places = Places(plan.settings.master)
+            break
+        except HeldError as exc:
+            if not _is_about_to_leave(run_dir, exc):
+                return 0
     for warning in plan.warnings:
-        print(f"fluentlite start: warning: {warning}", file=sys.stderr)
+        say(f"fluentlite start: warning: {warning}", is_error=True)
     if inbox is not None:
-        return run_in_foreground(plan, pid_file, inbox)
-    is_ready, text = run_in_background(plan, pid_file)
+        return run_in_foreground(plan, places, inbox)
+    is_ready, text = run_in_background(plan, places)
     if not is_ready:
         raise FluentliteError(text)
     count = len(plan.settings.logs)
-    print(f"fluentlite: started, process {holder(pid_path(run_dir))}, {count} log{'' if count == 1 else 's'}")
+    say(f"fluentlite: started, process {holder(pid_path(run_dir))}, {count} log{'' if count == 1 else 's'}")
     for line in text.splitlines():
-        print(f"fluentlite: warning: {line}", file=sys.stderr)
+        say(f"fluentlite: warning: {line}", is_error=True)
     return 0
 
 
-def _already_running(run_dir: str, held: HeldError) -> int:
+def _is_about_to_leave(run_dir: str, held: HeldError) -> bool:
+    """
+    Tell whether the master that holds the lock was stopping and is gone now; if it stays, say so.
+
+    Raises:
+        FluentliteError: It neither answers nor leaves.
+    """
     try:
-        answer = ask(run_dir, "status", 5.0)
+        master = ask(run_dir, "status", 5.0)["master"]
     except FluentliteError:
         # Somebody else starts it in this moment, or it hangs: either way it was not us who started it.
         raise FluentliteError(
             f"{held}. It does not answer yet: look again with fluentlite status, end it with fluentlite stop."
         ) from None
-    master = answer["master"]
-    print(f"fluentlite: runs already, process {master['pid']}, with {master['config']}")
-    return 0
+    if not master.get("is_stopping"):
+        say(f"fluentlite: runs already, process {master['pid']}, with {master['config']}")
+        return False
+    say(f"fluentlite: process {master['pid']} is stopping; it is started again when that is gone")
+    give_up_at = time.monotonic() + _LEAVE_PATIENCE
+    while holder(pid_path(run_dir)) is not None:
+        if time.monotonic() >= give_up_at:
+            raise FluentliteError(
+                f"process {master['pid']} is still stopping. End it with fluentlite stop, then start."
+            )
+        time.sleep(0.05)
+    return True
 
 
 def reload(run_dir: str) -> int:
@@ -158,16 +181,16 @@ def reload(run_dir: str) -> int:
     try:
         answer = ask(run_dir, "reload", _RELOAD_PATIENCE)
     except NotRunningError as exc:
-        print(f"fluentlite reload: {exc}", file=sys.stderr)
+        say(f"fluentlite reload: {exc}", is_error=True)
         return NOT_RUNNING
     problems = problems_of(answer)
     for problem in problems:
-        print(f"fluentlite reload: {problem.removeprefix('reload: ')}", file=sys.stderr)
+        say(f"fluentlite reload: {problem.removeprefix('reload: ')}", is_error=True)
     if problems:
-        print("fluentlite reload: nothing has changed; all logs are followed as before", file=sys.stderr)
+        say("fluentlite reload: nothing has changed; all logs are followed as before", is_error=True)
         return 1
     changes = answer["changes"]
-    print("fluentlite: reloaded; logs " + ", ".join(f"{what} {count}" for what, count in changes.items()))
+    say("fluentlite: reloaded; logs " + ", ".join(f"{what} {count}" for what, count in changes.items()))
     return 0
 
 

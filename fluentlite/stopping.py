@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -13,6 +14,7 @@ from fluentlite.control_client import NoAnswerError, NotRunningError, ask, probl
 from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import PidFile, holder
+from fluentlite.saying import say
 
 _KILL_PATIENCE = 5.0
 """Seconds after which even what was killed should be gone."""
@@ -33,26 +35,27 @@ def stop(run_dir: str, timeout: float) -> int:
     """
     path = pid_path(run_dir)
     pid = holder(path)
-    is_alive = functools.partial(_is_held, path)
+    is_alive = functools.partial(_is_held, path, pid)
     if pid is None:
         pid = _without_pid_file(run_dir)
         if pid is None:
             _remove_stale(path)
-            print(f"fluentlite: not running (nobody holds {path})")
+            say(f"fluentlite: not running (nobody holds {path})")
             return 0
         is_alive = functools.partial(_is_alive, pid)
     give_up_at = time.monotonic() + timeout
     answer = _ask_to_stop(run_dir, pid, timeout)
     while is_alive():
         if time.monotonic() >= give_up_at:
-            return _kill(path, pid, timeout)
+            return _kill(path, pid, timeout, is_alive)
         time.sleep(0.02)
-    print(f"fluentlite: stopped{_remains(answer)}")
+    say(f"fluentlite: stopped{_remains(answer)}")
     return 0
 
 
-def _is_held(path: str) -> bool:
-    return holder(path) is not None
+def _is_held(path: str, pid: int | None) -> bool:
+    """Tell whether *pid* still has the lock: another one's is none of our business."""
+    return holder(path) == pid
 
 
 def _without_pid_file(run_dir: str) -> int | None:
@@ -98,16 +101,16 @@ def _remains(answer: dict[str, object]) -> str:
     return "; everything is delivered"
 
 
-def _kill(path: str, pid: int, timeout: float) -> int:
+def _kill(path: str, pid: int, timeout: float, is_alive: Callable[[], bool]) -> int:
     if not pid:
         raise FluentliteError(
             f"{path} is locked by a process that is no fluentlite we know of, so nobody was killed. Find it: fuser {path}"
         )
-    pids = _family_of(pid)
+    pids = _family_of(pid) if is_alive() else []
     for one in pids:  # the master first: it must not start others
         _send(one, signal.SIGKILL)
     give_up_at = time.monotonic() + _KILL_PATIENCE
-    while (alive := [one for one in pids if _is_alive(one)]) or holder(path) is not None:
+    while (alive := [one for one in pids if _is_alive(one)]) or is_alive():
         if time.monotonic() >= give_up_at:
             left = ", ".join(map(str, alive)) or "unknown"
             raise FluentliteError(
@@ -116,7 +119,7 @@ def _kill(path: str, pid: int, timeout: float) -> int:
             )
         time.sleep(0.02)
     _remove_stale(path)
-    print(
+    say(
         f"fluentlite: not stopped within {timeout:g} s, so {len(pids)} processes were killed; what was not "
         "acknowledged is sent again after the next start"
     )

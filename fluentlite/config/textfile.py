@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 _LARGEST = 16 * 1024 * 1024
 
@@ -20,12 +21,12 @@ def read_text(path: str) -> str:
         UnreadableError: Missing, unreadable, a directory, larger than 16 MiB, not UTF-8.
     """
     try:
-        with open(path, "rb") as file:
+        # A FIFO would keep us waiting for a writer for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
+            _check_kind(os.fstat(file.fileno()).st_mode)
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
         raise UnreadableError("does not exist. Create it, or correct its name.") from None
-    except IsADirectoryError:
-        raise UnreadableError("is a directory. Name a file.") from None
     except OSError as exc:
         raise UnreadableError(
             f"cannot be read ({os.strerror(exc.errno or 0)}). Correct its permissions or its name."
@@ -39,3 +40,10 @@ def read_text(path: str) -> str:
         raise UnreadableError(
             f"is not UTF-8: line {line} has the byte 0x{data[exc.start]:02x}. Save the file as UTF-8."
         ) from None
+
+
+def _check_kind(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise UnreadableError("is a directory. Name a file.")
+    if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+        raise UnreadableError("is no regular file (a pipe, a socket or a device). Name a file.")

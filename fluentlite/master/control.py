@@ -19,13 +19,10 @@ from dataclasses import dataclass
 
 from fluentlite.loop import WRITE, Loop
 from fluentlite.master.listener import Listener
+from fluentlite.master.request import FOR_OWNER, REMEDY, command_of, problem
 from fluentlite.report import Condition
 
 log = logging.getLogger(__name__)
-
-COMMANDS = ("status", "reload", "stop")
-FOR_OWNER = ("reload", "stop")
-"""Commands of our owner and root alone."""
 
 MAX_CLIENTS = 64
 """Connections at one time; who comes then waits in the kernel's queue."""
@@ -109,6 +106,24 @@ class ControlServer:
         if self._resume_at <= now:
             self._resume_at = math.inf
             self._watch_listener()
+
+    def is_there(self) -> bool:
+        """Whether the socket can be found where it should be."""
+        return self._listener.is_there()
+
+    def replace(self) -> None:
+        """
+        Listen at the path again, which somebody has removed; clients are kept.
+
+        Raises:
+            StateError: As when it was made.
+        """
+        listener = Listener(self._path)
+        self._loop.unwatch(self._listener.socket.fileno())
+        self._listener.close()
+        self._listener = listener
+        self._watch_listener()
+        log.warning("%s: somebody removed the control socket; it has been made again", self._path)
 
     def close(self) -> None:
         """End all connections, answered or not, and remove the socket."""
@@ -205,7 +220,7 @@ class _Client:
         if self._unsent:
             self.close()
         else:
-            self.send(problem(f"no whole request came within {REQUEST_TIMEOUT:g} s. {_REMEDY}"))
+            self.send(problem(f"no whole request came within {REQUEST_TIMEOUT:g} s. {REMEDY}"))
 
     def send(self, answer: Mapping[str, object]) -> None:
         """Send *answer* and close; after ``close`` nothing happens."""
@@ -235,7 +250,7 @@ class _Client:
             return
         request, newline, _ = (self._request + data).partition(b"\n")
         if len(request) > MAX_REQUEST:
-            self.send(problem(f"the request is longer than {MAX_REQUEST} bytes. {_REMEDY}"))
+            self.send(problem(f"the request is longer than {MAX_REQUEST} bytes. {REMEDY}"))
         elif newline or (request and not data):  # a last line needs no newline
             self._loop.unwatch(self._socket.fileno())
             self.deadline = math.inf
@@ -255,33 +270,6 @@ class _Client:
         except OSError:
             pass  # it does not want to know any more
         self.close()
-
-
-_REMEDY = 'Send one line such as {"command": "status"}.'
-
-
-def problem(text: str) -> dict[str, object]:
-    """Return the answer to what cannot be done; *text* names object, reason and remedy."""
-    return {"ok": False, "problems": [text]}
-
-
-def command_of(request: bytes) -> str:
-    """
-    Return the command that *request*, one line of JSON, asks for.
-
-    Raises:
-        ValueError: It is none, or no command that we know; with what to say of it.
-    """
-    try:
-        asked = json.loads(request)
-    except (ValueError, RecursionError) as exc:
-        raise ValueError(f"the request is no JSON. {_REMEDY}") from exc
-    command = asked.get("command") if isinstance(asked, dict) else None
-    if not isinstance(command, str):
-        raise ValueError(f"the request names no command. {_REMEDY}")
-    if command not in COMMANDS:
-        raise ValueError(f"there is no command {command[:40]!r}. Known are: {', '.join(COMMANDS)}.")
-    return command
 
 
 def _peer_of(connection: socket.socket) -> Peer:

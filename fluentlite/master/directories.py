@@ -22,6 +22,10 @@ def pid_path(run_dir: str) -> str:
     return os.path.join(run_dir, "fluentlite.pid")
 
 
+def state_lock_path(state_dir: str) -> str:
+    return os.path.join(state_dir, "fluentlite.lock")
+
+
 def socket_path(run_dir: str) -> str:
     return os.path.join(run_dir, "fluentlite.sock")
 
@@ -45,6 +49,16 @@ def prepare(master: MasterSettings, account: Account | None) -> None:
         # Its files are ours to make, the workers need only write to them.
         problems += _directory("the directory of log_file", directory, 0o755, account, writer=None)
         problems += [] if problems else _log_file(master.log_file, account)
+    if problems:
+        raise ConfigError(*problems)
+
+
+def make_run_dir(path: str) -> None:
+    """
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    problems = list(_directory("run_dir", path, 0o755, None, writer=None))
     if problems:
         raise ConfigError(*problems)
 

@@ -33,10 +33,14 @@ class Listener:
         self.socket = _listen(path)
         self._identity = _identity(path)
 
+    def is_there(self) -> bool:
+        """Whether the socket at the path is ours."""
+        return self._identity is not None and _identity(self._path) == self._identity
+
     def close(self) -> None:
         """Stop listening and remove the socket, unless it has been replaced by somebody else's."""
         self.socket.close()
-        if self._identity is not None and _identity(self._path) == self._identity:
+        if self.is_there():
             with contextlib.suppress(OSError):  # the next start replaces it
                 os.unlink(self._path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import math
@@ -15,18 +14,19 @@ from dataclasses import dataclass
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError, FluentliteError
-from fluentlite.logfile import NOTICE, log_descriptors, reopen_log, start_log
+from fluentlite.logfile import NOTICE, log_descriptors, start_log
 from fluentlite.loop import Loop
 from fluentlite.master.control import ControlServer, Reply
 from fluentlite.master.daemonize import Starter
-from fluentlite.master.directories import own_log_file, socket_path
+from fluentlite.master.directories import socket_path
 from fluentlite.master.fleet import Fleet
 from fluentlite.master.member import RunWorker
 from fluentlite.master.notify import Notifier
-from fluentlite.master.pidfile import PidFile
+from fluentlite.master.places import Places
 from fluentlite.master.plan import Load, Plan, check_change, check_daemon, make_plan
 from fluentlite.master.reload import Reloads
 from fluentlite.master.report import Reporter
+from fluentlite.master.upkeep import keep_log, keep_run_dir
 from fluentlite.master.watch import Watch
 from fluentlite.signals import SignalInbox
 
@@ -50,7 +50,7 @@ class Circumstances:
         plan: The configuration, already read, so that its errors were told to whoever started us.
         load: Reads it again.
         environ: What it is read with.
-        pid_file: Locked.
+        places: Ours alone.
         inbox: Has collected signals since our life began.
         starter: Whoever waits for us to be ready.
         is_daemon: In the background: there is no standard error.
@@ -62,7 +62,7 @@ class Circumstances:
     plan: Plan
     load: Load
     environ: Mapping[str, str]
-    pid_file: PidFile
+    places: Places
     inbox: SignalInbox
     starter: Starter
     is_daemon: bool
@@ -122,7 +122,8 @@ class Master:
         now = time.monotonic()
         self._fleet.tick(now)
         if self._watch.tick(now):
-            self._keep_log()
+            keep_log(self._master, self._plan.account)
+            keep_run_dir(self._given.places, self._control)
         self._reloads.tick(now)
         self._control.tick(now)
         if not self._is_ready and not self._is_stopping:
@@ -144,6 +145,11 @@ class Master:
 
     def _become_ready(self, now: float) -> None:
         if not self._fleet.is_settled and now < self._settle_at:
+            return
+        if all(not member.started_at for member in self._fleet.members.values()):
+            # Not one could be forked. Where some can, the others are tried again.
+            self._given.starter.failed("\n".join({member.reason for member in self._fleet.members.values()}))
+            self._stop()
             return
         self._is_ready = True
         self._notifier.ready(self._summary())
@@ -181,15 +187,8 @@ class Master:
 
     def _reopen_log(self) -> None:
         """First ours, then the workers', who may not be allowed to make the file."""
-        self._keep_log()
+        keep_log(self._master, self._plan.account)
         self._fleet.forward(signal.SIGUSR1)
-
-    def _keep_log(self) -> None:
-        """Write to the file at the log's path, and let the workers' user write to it: it may have been renamed."""
-        if self._master.log_file != "-":
-            with contextlib.suppress(OSError):  # there is nowhere to say it; it is tried again
-                own_log_file(self._master.log_file, self._plan.account)
-            reopen_log()
 
     # -- reload -----------------------------------------------------------------------------------------
 
@@ -229,7 +228,9 @@ class Master:
 
     def _answer(self, command: str, reply: Reply) -> None:
         if command == "status":
-            reply.send(self._reporter.report(time.monotonic(), self._reloads.problems))
+            reply.send(
+                self._reporter.report(time.monotonic(), self._reloads.problems, is_stopping=self._is_stopping)
+            )
         elif command == "reload":
             self._reload(reply)
         else:
@@ -269,7 +270,7 @@ class Master:
         while self._control.has_unsent and time.monotonic() < give_up_at:
             self._loop.wait(0.05)
         self._control.close()
-        self._given.pid_file.remove()
+        self._given.places.remove()
 
 
 def run_master(given: Circumstances) -> int:
@@ -278,11 +279,11 @@ def run_master(given: Circumstances) -> int:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each worker takes one of ours
     try:
-        given.pid_file.write(os.getpid())
+        given.places.write(os.getpid())
         master = Master(given, notifier)
     except (ConfigError, FluentliteError, OSError) as exc:
         given.starter.failed(str(exc))
-        given.pid_file.remove()
+        given.places.remove()
         return 1
     try:
         return master.run()

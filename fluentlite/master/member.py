@@ -26,6 +26,9 @@ KILL_MARGIN = 3.0
 RESERVED = 24
 """Descriptors that no lifeline takes: for our log, for questions, for reading the configuration."""
 
+NOTE_LASTS = 60.0
+"""Seconds for which a replacement is told: a worker that is replaced again and again is not well."""
+
 TOTALS = ("lines", "bytes", "chunks", "reconnects", "resent_chunks")
 """What counts from 0 in each worker, and is added up here."""
 
@@ -49,6 +52,7 @@ class Member:
         is_expected: The living one was told to stop: its end is no failure.
         restarts: Workers started after one that was to live.
         reason: Why there is no worker, or why the last one ended.
+        note: What was wrong with its last worker, to be told until ``note_until``.
         has_died: A worker of it has ended unasked.
     """
 
@@ -62,6 +66,7 @@ class Member:
         self.is_leaving = self.is_expected = self.has_died = False
         self.restarts = 0
         self.reason = ""
+        self.note, self.note_until = "", 0.0
         self._killed_for = ""
         self._trouble = Condition(log)
         self._policy = RestartPolicy(random.Random())
@@ -150,12 +155,14 @@ class Member:
     def replace_failing(self, why: str, now: float) -> None:
         """Let a worker finish that is not as it should be, and start another one after it."""
         self.restarts += 1
-        log.error("%s: worker %d is replaced: %s", self.spec.log.path, self.pid, why)
+        self._trouble.raise_(f"{self.spec.log.path}: the worker is replaced: {why}")
+        self.note, self.note_until = why, now + NOTE_LASTS
         self.stop(now)
 
-    def lives_well(self) -> None:
+    def lives_well(self, now: float) -> None:
         """It has lived for a while: if it dies now, that is news."""
-        self._trouble.clear(f"{self.spec.log.path}: a worker follows it again")
+        if now >= self.note_until:
+            self._trouble.clear(f"{self.spec.log.path}: a worker follows it again")
 
     def kill(self, why: str) -> None:
         """End a worker that cannot end itself."""

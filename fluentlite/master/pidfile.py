@@ -19,7 +19,8 @@ from fluentlite.errors import FluentliteError
 _PATIENCE = 0.3
 """Seconds to go on trying: somebody may be looking at the lock, and a look takes no longer."""
 
-_MODE = 0o644
+_MODE = 0o600
+"""Whoever can open it can take its lock; everybody else asks the control socket."""
 
 _LINK = "it is a symbolic link"
 
@@ -37,7 +38,7 @@ class HeldError(FluentliteError):
     """
 
     def __init__(self, path: str, pid: int | None) -> None:
-        who = f"process {pid}" if pid else "a process that is just starting"
+        who = f"process {pid}" if pid else "a process that is just starting, or is no fluentlite"
         super().__init__(f"{path} is locked by {who}: fluentlite runs already with this run_dir")
         self.pid = pid
 
@@ -69,6 +70,10 @@ class PidFile:
             os.ftruncate(self._fd, len(text))
         except OSError as exc:
             raise PidFileError(f"{self._path}: the pid cannot be written ({exc.strerror})") from exc
+
+    def is_there(self) -> bool:
+        """Whether the file at the path is still the one that is locked."""
+        return _is_at(self._path, self._fd)
 
     def remove(self) -> None:
         """Remove the file and give the lock up, in this order: a file without its lock means a master that died."""
@@ -118,6 +123,7 @@ def _locked(path: str) -> int:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = _pid_in(fd)
+            pid = pid if pid and _has_open(pid, fd) else None
             os.close(fd)
             if time.monotonic() >= give_up_at:
                 raise HeldError(path, pid) from None
@@ -148,7 +154,7 @@ def _open(path: str) -> int:
 def _is_at(path: str, fd: int) -> bool:
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

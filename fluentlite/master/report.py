@@ -27,10 +27,11 @@ class Reporter:
         self._started = time.monotonic()
         self._started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
-    def report(self, now: float, reload_problems: tuple[str, ...]) -> dict[str, Any]:
+    def report(self, now: float, reload_problems: tuple[str, ...], *, is_stopping: bool) -> dict[str, Any]:
         """
         Args:
             now: Monotonic seconds.
+            is_stopping: The master has been told to stop.
             reload_problems: Why the last reload was refused; empty if it was not.
 
         Returns:
@@ -44,6 +45,7 @@ class Reporter:
                 "config": self._config,
                 "started_at": self._started_at,
                 "uptime": round(now - self._started, 3),
+                "is_stopping": is_stopping,  # for who starts it again, not for people
                 "reload_error": "\n".join(reload_problems) or None,
             },
             "workers": [self._worker(member, now) for member in self._fleet.members.values()],
@@ -80,7 +82,8 @@ class Reporter:
         if not member.pid:
             wait = max(0.0, member.restart_at - now)
             return f"{member.reason}; started again in {wait:.0f} s" if member.reason else None
-        return self._watch.remark(member) or score.last_error or None
+        note = member.note if now < member.note_until else ""
+        return self._watch.remark(member) or score.last_error or note or None
 
 
 def _state(member: Member, score: Score) -> str:

@@ -94,7 +94,7 @@ class Watch:
         )
         path = member.spec.log.path
         if now - member.started_at >= HEALTHY_LIFE and score.state != "starting":
-            member.lives_well()
+            member.lives_well(now)
         if judgement.is_hung:
             member.kill(judgement.remark)
             return

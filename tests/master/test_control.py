@@ -15,13 +15,13 @@ from asking import Served, as_stranger, strangers
 from fluentlite.loop import Loop
 from fluentlite.master.control import (
     ANSWER_TIMEOUT,
-    COMMANDS,
     MAX_CLIENTS,
     MAX_REQUEST,
     MAX_STRANGERS,
     REQUEST_TIMEOUT,
     Peer,
 )
+from fluentlite.master.request import COMMANDS
 
 STATUS = b'{"command": "status"}\n'
 WELL = {"ok": True, "master": {}}

@@ -3,13 +3,14 @@
 import os
 import re
 import resource
+import signal
 import stat
 import subprocess
 
 import pytest
 from daemon import FLUENTLITE
 from following import numbered
-from kernel import open_files, process_state, terminal, title
+from kernel import blocked_signals, open_files, process_state, terminal, title
 
 
 def mode(path):
@@ -173,7 +174,7 @@ def test_directories_are_made(make_daemon, arrivals):
     daemon.append("a", "one")
     arrivals.wait_for_lines("a", ["one"])
 
-    assert len(list((deep / "state").iterdir())) == 1
+    assert len(list((deep / "state").glob("*.checkpoint"))) == 1
     assert "started" in (deep / "log" / "own.log").read_text()
 
 
@@ -190,7 +191,7 @@ def test_umask(make_daemon, arrivals, umask):
     paths = {path.name: path for path in (*daemon.run_dir.iterdir(), *daemon.state_dir.iterdir())}
 
     assert (mode(daemon.run_dir), mode(daemon.state_dir)) == (0o755, 0o750)
-    assert (mode(paths.pop("fluentlite.pid")), mode(paths.pop("fluentlite.sock"))) == (0o644, 0o666)
+    assert (mode(paths.pop("fluentlite.pid")), mode(paths.pop("fluentlite.sock"))) == (0o600, 0o666)
     assert mode(daemon.log_path) == mode(daemon.directory / "fluentlite.log.1") == 0o640
     assert [oct(mode(path)) for path in paths.values()] == ["0o600"]  # the checkpoint
 
@@ -219,6 +220,73 @@ def test_relative_paths(make_daemon, arrivals, tmp_path):
     daemon.append("b", "two")
     arrivals.wait_for_lines("b", ["two"])
     assert daemon.status()["master"]["config"] == str(daemon.config_path)
+
+
+def ignore_and_block_everything():
+    """What careless parents leave to their children."""
+    for signum in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def test_signals_that_the_parent_ignores(make_daemon, arrivals):
+    """Signals that the parent ignores or has blocked are not ignored or blocked in master and workers (P05, P19)."""
+    daemon = make_daemon("a", "b")
+    daemon.announce("was killed by SIGKILL")
+    daemon.start(preexec_fn=ignore_and_block_everything)
+    master, workers = daemon.master(), daemon.wait_for_workers()
+    assert {blocked_signals(pid) for pid in daemon.processes()} == {0}
+    os.kill(workers["a"], signal.SIGKILL)
+    daemon.eventually(lambda: process_state(workers["a"]) == "")  # reaped
+    os.kill(master, signal.SIGHUP)
+    daemon.wait_until_said("configuration read again")
+    os.kill(master, signal.SIGTERM)
+
+    daemon.eventually(lambda: not daemon.processes())
+
+
+@pytest.mark.parametrize("out", ["/dev/full", "closed pipe"])
+def test_nobody_can_be_told(make_daemon, arrivals, tmp_path, out):
+    """When nothing can be said, ``start`` and ``stop`` still do what they are told, and their status is the truth (P19)."""
+    daemon = make_daemon("a")
+    with open(out, "wb") if out == "/dev/full" else broken_pipe() as stream:
+        results = [
+            daemon.run(verb, stdout=stream, stderr=stream).status
+            for verb in ("start", "start", "stop", "stop")
+        ]
+
+    assert (results, daemon.processes()) == ([0, 0, 0, 0], [])
+
+
+def broken_pipe():
+    """The writing end of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return open(writer, "wb", buffering=0)
+
+
+def test_a_directory_that_is_gone(make_daemon, arrivals, tmp_path):
+    """Started in a directory that does not exist any more, it works; a relative name there is refused in a sentence (P22)."""
+    daemon = make_daemon("a")
+    gone = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    inside = ["sh", "-c", gone, "sh"]
+    done = subprocess.run([*inside, *daemon.command("start")], cwd=tmp_path, timeout=30)
+    assert done.returncode == 0
+    relative = [*inside, *FLUENTLITE, "start", "-c", "x.toml"]
+    done = subprocess.run(relative, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_without_an_environment(make_daemon, arrivals):
+    """It needs nothing from the environment; names that are not ASCII work under every locale (P19)."""
+    daemon = make_daemon("a", "kaf\u00e9")
+    for environ in ({}, {"LC_ALL": "C"}):
+        daemon.start(env=environ)
+        daemon.append("kaf\u00e9", "one")
+        daemon.eventually(lambda environ=environ: len(arrivals.lines("kaf\u00e9")) == 1 + bool(environ))
+        assert daemon.run("stop", env=environ).status == 0
 
 
 def limit(which, value):

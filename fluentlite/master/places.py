@@ -1,0 +1,80 @@
+"""What one master holds for itself alone: its pid file, and the directory of the positions."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+
+from fluentlite.config.model import MasterSettings
+from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.master.directories import make_run_dir, pid_path, state_lock_path
+from fluentlite.master.pidfile import HeldError, PidFile, PidFileError
+from fluentlite.report import Condition
+
+log = logging.getLogger(__name__)
+
+
+class Places:
+    """
+    Taken now and held for the master's life, also by the processes that keep ``descriptors``.
+
+    Raises:
+        HeldError: A master runs with this run_dir.
+        FluentliteError: One runs with this state_dir, or a file cannot be made.
+    """
+
+    def __init__(self, master: MasterSettings) -> None:
+        self._master = master
+        self._trouble = Condition(log)
+        self._pid_file = PidFile(pid_path(master.run_dir))
+        try:
+            self._state_lock = PidFile(state_lock_path(master.state_dir))
+        except HeldError as exc:
+            self._pid_file.remove()
+            who = f"process {exc.pid}" if exc.pid else "another fluentlite"
+            raise FluentliteError(
+                f"state_dir {master.state_dir} is in use by {who}, which was started with another run_dir: two of them would "
+                f"follow the same logs. Stop that one{f' (kill {exc.pid})' if exc.pid else ''}, or name another state_dir."
+            ) from None
+        except FluentliteError:
+            self._pid_file.remove()
+            raise
+
+    @property
+    def descriptors(self) -> list[int]:
+        return [self._pid_file.fileno(), self._state_lock.fileno()]
+
+    def write(self, pid: int) -> None:
+        """Say who we are. Raises PidFileError: the disk is full."""
+        self._pid_file.write(pid)
+        self._state_lock.write(pid)
+
+    def mend(self) -> bool:
+        """
+        Put the pid file back if somebody has removed it, with its directory.
+
+        Returns:
+            Whether run_dir is as it should be.
+        """
+        if self._pid_file.is_there():
+            return True
+        run_dir = self._master.run_dir
+        try:
+            make_run_dir(run_dir)
+            replacement = PidFile(pid_path(run_dir))
+        except (ConfigError, HeldError, PidFileError, OSError) as exc:
+            self._trouble.raise_(f"run_dir {run_dir}: the pid file is gone and cannot be put back ({exc})")
+            return False
+        self._pid_file.close()
+        self._pid_file = replacement
+        with contextlib.suppress(PidFileError):
+            replacement.write(os.getpid())
+        self._trouble.clear(f"run_dir {run_dir}: the pid file is there again")
+        log.warning("run_dir %s: somebody removed the pid file; it has been put back", run_dir)
+        return True
+
+    def remove(self) -> None:
+        """Give everything up; the last act of a master."""
+        self._state_lock.remove()
+        self._pid_file.remove()
