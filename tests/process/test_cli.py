@@ -42,12 +42,13 @@ def test_version_is_the_package_s():
 
 
 def test_an_unknown_command_is_named():
-    """A command that does not exist is an error that names it and shows the others."""
-    status, out, err = run("stauts")
+    """A command that does not exist is an error of one line, with the one that was meant, or where they all are."""
+    said = [run(word) for word in ("stauts", "rel", "nonsense")]
 
-    assert (status, out) == (2, "")
-    assert 'no command "stauts"' in err
-    assert "  demo " in err
+    assert [(status, out) for status, out, _ in said] == [(2, "")] * 3
+    assert said[0][2] == 'fluentlite: there is no command "stauts". Did you mean "status"?\n'
+    assert said[1][2] == 'fluentlite: there is no command "rel". Did you mean "reload"?\n'
+    assert said[2][2] == 'fluentlite: there is no command "nonsense". "fluentlite --help" lists them all.\n'
 
 
 @pytest.mark.parametrize(
