@@ -22,27 +22,28 @@ Usage: fluentlite start [-c FILE] [--foreground]
 
 Starts the daemon and returns when it runs: one worker for each [[log]] of the configuration FILE (default:
 $FLUENTLITE_CONFIG, then {DEFAULT_CONFIG_PATH}). --foreground stays, for systemd and containers.
-Exit status: 0 it runs (or ran already), 1 it could not be started, 6 there is no configuration."""
+Exit status: 0 it runs (or ran already), 1 it could not be started, 6 there is no configuration,
+or it has no [[log]]. Next: "fluentlite status"."""
 
 STOP_HELP = """\
 Usage: fluentlite stop [-c FILE] [--timeout SECONDS]
 
 Tells the daemon to finish: workers read no more, wait for acks (stop_timeout) and remember their positions. Returns
 when all are gone. What is left after SECONDS (default: stop_timeout and ten more) is killed, which loses nothing.
-Exit status: 0 nothing runs any more."""
+Exit status: 0 nothing runs any more, 1 it could not be stopped."""
 
 RESTART_HELP = """\
 Usage: fluentlite restart [-c FILE] [--timeout SECONDS]
 
 Stops the daemon as "fluentlite stop" and starts it. With a configuration that cannot be used, nothing is stopped.
-Exit status: as for "fluentlite start"."""
+Exit status: as for "fluentlite start"; 1 also if it could not be stopped."""
 
 RELOAD_HELP = """\
 Usage: fluentlite reload [-c FILE]
 
 Has the daemon read its configuration: new logs are started, removed ones finished, changed ones taken over by a new
 worker, all others reconnect. A configuration that cannot be used is told here and changes nothing.
-Exit status: 0 it is in use, 1 it cannot be used, 7 the daemon does not run."""
+Exit status: 0 it is in use, 1 it cannot be used (or you may not say this), 7 the daemon does not run."""
 
 NOT_RUNNING = 7
 
