@@ -57,3 +57,11 @@ def proportional_memory(pid: int) -> int:
 def terminal(pid: int) -> int:
     """The number of the terminal that *pid* hangs on; 0: none."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4])
+
+
+def blocked_signals(pid: int) -> int:
+    """The signals that the main thread of *pid* has blocked, as a bit mask."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigBlk:"):
+            return int(line.split()[1], 16)
+    raise AssertionError(f"the kernel does not tell the signals of {pid}")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -150,3 +151,19 @@ def test_a_pid_file_that_was_removed(daemon, arrivals):
 
     daemon.eventually(lambda: not is_alive(master))
     assert arrivals.lines("a") == ["one"]
+
+
+def test_an_emptied_run_directory(daemon, arrivals):
+    """A run directory that somebody empties, or removes, is made anew: the master stays within reach (P03)."""
+    daemon.announce("run_dir|fluentlite.(pid|sock)")
+    master = daemon.master()
+    for remove in (
+        lambda: shutil.rmtree(daemon.run_dir),
+        lambda: [path.unlink() for path in daemon.run_dir.iterdir()],
+    ):
+        remove()
+        daemon.eventually(daemon.is_running, 20)
+        assert (daemon.master(), daemon.run("start").status) == (master, 0)
+    daemon.stop()
+
+    assert not is_alive(master)

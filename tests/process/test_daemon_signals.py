@@ -7,7 +7,7 @@ import time
 
 import pytest
 from following import numbered
-from kernel import children, is_alive, process_state
+from kernel import children, is_alive, process_state, title
 from writing import Writing
 
 TWENTY = [f"log{number:02}" for number in range(20)]
@@ -164,23 +164,45 @@ def test_term_during_the_start(make_daemon):
         assert (starter.returncode == 1 and err) or (starter.returncode == 0 and out), (out, err)
 
 
-def test_term_during_a_reload(daemon):
-    """TERM while the configuration is being read, from a file that hangs, stops at once (P12)."""
-    hanging = daemon.directory / "servers.list"
-    os.mkfifo(hanging)
-    writer = os.open(hanging, os.O_RDWR)  # a reader waits for what never comes
-    daemon.config["forward"] = {"primary_file": str(hanging)}
-    daemon.write_config()
+SCRIPT = """\
+LOGS=$(cat <<"EOF"
+a {base}/logs/a.log
+b {base}/logs/b.log
+EOF
+)
+PRIMARY_SERVER={server}
+LOG_PATH={base}/fluentlite.log
+FLUENTLITE_STATE_DIR={base}/state
+FLUENTLITE_RUN_DIR={base}/run
+"""
+
+
+def test_term_during_a_reload(make_daemon, arrivals):
+    """TERM while the configuration is being read, by a script that hangs, stops at once, and ends the script (P12)."""
+    daemon = make_daemon("a", "b")
+    daemon.config_path = daemon.directory / "old.conf"
+    script = SCRIPT.format(base=daemon.directory, server=arrivals.address)
+    daemon.config_path.write_text(script)
+    daemon.config_path.chmod(0o644)
+    daemon.start()
     master = daemon.master()
+    daemon.config_path.write_text(f"{script}sleep 600\n")
+    before = set(descendants(master))
     os.kill(master, signal.SIGHUP)
-    daemon.eventually(lambda: len(children(master)) == 3)
+    daemon.eventually(lambda: any("sleep" in title(pid) for pid in descendants(master)))
+    reading = set(descendants(master)) - before
     begin = time.monotonic()
     assert daemon.ask()["master"]["pid"] == master  # it answers meanwhile
     os.kill(master, signal.SIGTERM)
     daemon.eventually(lambda: not daemon.processes())
-    os.close(writer)
 
     assert time.monotonic() - begin < 4
+    daemon.eventually(lambda: not any(map(is_alive, reading)))
+
+
+def descendants(pid):
+    """The children of *pid*, theirs, and so on."""
+    return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
 def test_term_during_a_restart_delay(make_daemon, arrivals):

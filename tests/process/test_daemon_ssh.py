@@ -14,6 +14,11 @@ from sshd import Sshd
 
 SCRIPT = Path(__file__).parents[2] / "init" / "fluentlite"
 
+NO_TERMINAL = """\
+If it says "chown(/dev/pts/...) failed": an sshd that is not root's gives terminals only where they belong to their group
+from the beginning. Run, as root: mount -o remount,gid=tty,mode=620 /dev/pts
+"""
+
 
 @pytest.fixture
 def sshd(tmp_path):
@@ -62,7 +67,7 @@ def test_with_a_terminal(sshd, make_daemon, arrivals):
     ssh = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     said = _read_all(master)
-    assert ssh.wait(20) == 0, (said, sshd.said())
+    assert ssh.wait(20) == 0, (said, sshd.said(), NO_TERMINAL)
     daemon.eventually(lambda: not sshd.sessions())
 
     check_it_lives(daemon, arrivals)
@@ -75,7 +80,8 @@ def test_a_session_that_is_cut(sshd, make_daemon, arrivals):
     command = sshd.command(f"{by_init_script(daemon)}; sleep 600", options=("-t",))
     ssh = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
-    daemon.eventually(daemon.is_running, 20)
+    daemon.eventually(lambda: daemon.is_running() or ssh.poll() is not None, 20)
+    assert ssh.poll() is None, (sshd.said(), NO_TERMINAL)
     before = daemon.wait_for_workers()
     ssh.send_signal(signal.SIGKILL)
     ssh.wait()

@@ -117,7 +117,7 @@ def test_a_silent_server_shows(make_daemon):
         daemon = make_daemon(
             "a", server=server.address, stop_timeout=0.2, forward={"ack_response_timeout": 1.0}
         )
-        daemon.announce("no ack within 1 s; lines wait")
+        daemon.announce("lines wait in the log")
         daemon.append("a", *numbered(1, 100))
         daemon.start()
         daemon.eventually(lambda: daemon.row("a")["last_error"])
