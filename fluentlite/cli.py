@@ -86,6 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FluentliteError as exc:
         say(f"fluentlite {command}: {exc}", is_error=True)
         return 1
+    except KeyboardInterrupt:
+        say(f"fluentlite {command}: interrupted; what it has begun goes on", is_error=True)
+        return 130
     except BrokenPipeError:
         silence(sys.stdout.fileno())  # whoever read our output has gone; there is nobody to tell
         return 0

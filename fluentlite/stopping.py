@@ -94,10 +94,12 @@ def _send(pid: int, signum: signal.Signals) -> None:
 def _remains(answer: dict[str, object]) -> str:
     if not answer:
         return ""
-    size, logs = answer.get("undelivered_bytes"), answer.get("undelivered_logs")
+    size, logs, unknown = (answer.get(f"undelivered_{what}") for what in ("bytes", "logs", "unknown"))
     if size:
         where = f"{logs} log{'' if logs == 1 else 's'}"
         return f"; {size} bytes of {where} are not delivered: they are in the log files, and are sent after the next start"
+    if unknown:
+        return f"; {unknown} log{'' if unknown == 1 else 's'} had not been looked at yet"
     return "; everything is delivered"
 
 

@@ -20,6 +20,9 @@ Level = Literal["ok", "warning", "error"]
 Resolve = Callable[[Collection[str]], Mapping[str, str]]
 
 _RESOLVER_PATIENCE = 5.0
+_LONGEST_RUN_DIR = 107 - len("/fluentlite.sock")
+"""Bytes; the kernel takes 107 for a socket's path."""
+
 _MUCH_MEMORY = 256 * 1024 * 1024
 
 
@@ -152,6 +155,9 @@ def _user(master: MasterSettings) -> Iterator[Finding]:
 def _own_files(master: MasterSettings) -> Iterator[Finding]:
     who = _name_of_caller()
     yield _directory("run_dir", master.run_dir, who)
+    if len(os.fsencode(master.run_dir)) > _LONGEST_RUN_DIR:
+        text = f"run_dir {master.run_dir} is too long for a socket in it. Name one of at most {_LONGEST_RUN_DIR} bytes."
+        yield Finding("error", "[master]", text)
     if not os.path.lexists(master.state_dir):  # a start makes it, and gives it to the workers' user
         yield _directory("state_dir", master.state_dir, who)
     if master.log_file == "-":

@@ -44,13 +44,21 @@ def prepare(master: MasterSettings, account: Account | None) -> None:
         *_directory("run_dir", master.run_dir, 0o755, None, writer=None),
         *_directory("state_dir", master.state_dir, 0o750, account, writer=account),
     ]
-    if master.log_file != "-":
+    if master.log_file != "-" and not _is_device(master.log_file):
         directory = os.path.dirname(master.log_file)
         # Its files are ours to make, the workers need only write to them.
         problems += _directory("the directory of log_file", directory, 0o755, account, writer=None)
         problems += [] if problems else _log_file(master.log_file, account)
     if problems:
         raise ConfigError(*problems)
+
+
+def _is_device(path: str) -> bool:
+    """Whatever else it is: there is no file to be made."""
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def make_run_dir(path: str) -> None:
@@ -83,15 +91,12 @@ def _directory(
 
 
 def _remedy(path: str, who: str) -> str:
-    as_root = "" if os.geteuid() == 0 else "Run this as root, or name a directory of your own. Or, as root: "
-    return as_root + _gift(path, who)
-
-
-def _gift(path: str, who: str) -> str:
     name = who.removeprefix("user ")
     if os.path.isdir(path):
-        return f"Give it to {who}: chown -R {name} {path} (and let {who} enter the directories above)."
-    return f"Make it: install -d -o {name} {path}"
+        # Whose it is, we cannot know: no advice to give away what may be the system's.
+        return f"Name another one, made by: install -d -o {name} DIRECTORY. If it is fluentlite's alone, give it to {who}."
+    as_root = "" if os.geteuid() == 0 else "Run this as root, or name a directory of your own; or, as root"
+    return f"{as_root or 'Make it'}: install -d -o {name} {path}"
 
 
 def _make(path: str, mode: int, account: Account | None) -> None:

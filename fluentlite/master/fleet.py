@@ -28,6 +28,8 @@ class Remains:
 
     undelivered_bytes: int = 0
     undelivered_logs: int = 0
+    unknown_logs: int = 0
+    """Their workers ended before they had looked."""
     killed: int = 0
 
 
@@ -73,7 +75,9 @@ class Fleet:
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
-        lag = member.slot.read().lag_bytes
+        score = member.slot.read()
+        lag = score.lag_bytes
+        self.remains.unknown_logs += score.state == "starting"
         self.remains.undelivered_bytes += lag
         self.remains.undelivered_logs += lag > 0
         del self.members[member.spec.log.path]

@@ -252,17 +252,17 @@ class Master:
 
     def _say_goodbye(self) -> None:
         remains = self._fleet.remains
-        if remains.undelivered_bytes:
-            log.log(NOTICE, "stopped; %d bytes in %d logs are not delivered: they are sent after the next start",
-                    remains.undelivered_bytes, remains.undelivered_logs)  # fmt: skip
-        else:
-            log.log(NOTICE, "stopped; everything is delivered")
+        log.log(
+            NOTICE, "stopped; not delivered, and sent after the next start: %d bytes in %d logs, and what is in %d logs that "
+            "had not been looked at", remains.undelivered_bytes, remains.undelivered_logs, remains.unknown_logs,
+        )  # fmt: skip
         for reply in self._stop_replies:
             reply.send(
                 {
                     "ok": True,
                     "undelivered_bytes": remains.undelivered_bytes,
                     "undelivered_logs": remains.undelivered_logs,
+                    "undelivered_unknown": remains.unknown_logs,
                     "killed": remains.killed,
                 }
             )
