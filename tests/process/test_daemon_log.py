@@ -171,7 +171,7 @@ def disk(tmp_path):
     made.close()
 
 
-def test_a_full_disk(make_daemon, arrivals, disk):
+def test_a_full_disk(disk, make_daemon, arrivals):
     """A full disk under its own log stops nobody; when there is room again, the log goes on (O04)."""
     daemon = make_daemon("a", "b", log_level="debug", log_file=str(disk.directory / "own.log"))
     own = disk.directory / "own.log"

@@ -39,7 +39,7 @@ def by_init_script(daemon, verb="start"):
 
 def check_it_lives(daemon, arrivals):
     """Master and workers are there and deliver."""
-    assert len(daemon.processes()) == 3
+    daemon.eventually(lambda: len(daemon.processes()) == 3)
     for name in ("a", "b"):
         daemon.append(name, "one")
         arrivals.wait_for_lines(name, ["one"])
