@@ -183,7 +183,7 @@ class Daemon:
 
     def problems(self) -> list[str]:
         """Return what it should not have said."""
-        self._wait_for_commands()
+        self._settle_commands()
         complaints = self._directory / "agent.stderr"
         text = complaints.read_text(errors="replace") if complaints.exists() else ""
         return self.surprises + ([f"standard error: {text}"] if text else [])

@@ -108,7 +108,11 @@ class Scene:
         while not condition():
             now = time.monotonic()
             if now > deadline:
-                raise AssertionError(f"within {timeout:g} s it never happened that {what}")
+                said = [
+                    *(text for log in self.logs for text in log.witness.problems()),
+                    *self.agent.problems(),
+                ]
+                raise AssertionError(f"within {timeout:g} s it never happened that {what}; {said[:5]}")
             self._tick(now, self.rate if writing else 0.0)
             time.sleep(STEP)
 
