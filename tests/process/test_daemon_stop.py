@@ -1,12 +1,14 @@
 """Stops and restarts: how long they may take, what they say, and what is lost by them, which is nothing."""
 
 import os
+import random
 import signal
+import subprocess
 import time
 
 from behaviours import ack_all, no_ack
 from following import numbered
-from kernel import is_alive, process_state
+from kernel import children, is_alive, process_state, title
 from servers import ScriptedServer
 from writing import Writing
 
@@ -46,6 +48,37 @@ def test_stop_and_restart_when_nothing_runs(make_daemon, arrivals):
     assert daemon.run("restart").status == 0
     daemon.append("a", "one")
     arrivals.wait_for_lines("a", ["one"])
+
+
+def test_commands_of_many_at_once(make_daemon, arrivals):
+    """
+    Whatever commands many users give at one time, under load: each ends, none with a traceback, never do two masters run,
+    and no line is lost or doubled (P04, P12, O05).
+    """
+    daemon = make_daemon("a", "b")
+    daemon.announce("reload refused")
+    daemon.start()
+    verbs = random.Random(3).choices(["start", "stop", "restart", "reload", "status"], k=40)
+    commands = []
+    with Writing(daemon, "a", "b") as writing:
+        for verb in verbs:
+            how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+            commands.append(subprocess.Popen(daemon.command(verb), **how))
+            while sum(command.poll() is None for command in commands) >= 4:
+                assert len(masters(daemon)) <= 1
+        said = [command.communicate(timeout=60)[1] for command in commands]
+    daemon.start()
+    for name in ("a", "b"):
+        arrivals.wait_for_lines(name, writing.lines(name), 40)
+
+    assert not [text for text in said if "Traceback" in text]
+    assert len(daemon.processes()) == 3
+
+
+def masters(daemon):
+    """The processes that call themselves master, but for their children."""
+    found = [pid for pid in daemon.processes() if title(pid).startswith("fluentlite: master")]
+    return set(found) - {child for pid in found for child in children(pid)}
 
 
 def test_no_acks(make_daemon):
