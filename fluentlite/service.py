@@ -128,7 +128,7 @@ def start(config: str, *, foreground: bool) -> int:
             places = Places(plan.settings.master)
             break
         except HeldError as exc:
-            if not _is_about_to_leave(run_dir, exc):
+            if not _is_about_to_leave(config, run_dir, exc):
                 return 0
     for warning in plan.warnings:
         say(f"fluentlite start: warning: {warning}", is_error=True)
@@ -144,7 +144,7 @@ def start(config: str, *, foreground: bool) -> int:
     return 0
 
 
-def _is_about_to_leave(run_dir: str, held: HeldError) -> bool:
+def _is_about_to_leave(config: str, run_dir: str, held: HeldError) -> bool:
     """
     Tell whether the master that holds the lock was stopping and is gone now; if it stays, say so.
 
@@ -159,6 +159,11 @@ def _is_about_to_leave(run_dir: str, held: HeldError) -> bool:
             f"{held}. It does not answer yet: look again with fluentlite status, end it with fluentlite stop."
         ) from None
     if not master.get("is_stopping"):
+        if os.path.realpath(master["config"]) != os.path.realpath(config):
+            raise FluentliteError(
+                f"process {master['pid']} runs already with this run_dir, {run_dir}, and follows another configuration, "
+                f"{master['config']}. Stop that one, or give {config} a run_dir of its own."
+            )
         say(f"fluentlite: runs already, process {master['pid']}, with {master['config']}")
         return False
     say(f"fluentlite: process {master['pid']} is stopping; it is started again when that is gone")

@@ -49,7 +49,7 @@ def stop(run_dir: str, timeout: float) -> int:
         if time.monotonic() >= give_up_at:
             return _kill(path, pid, timeout, is_alive)
         time.sleep(0.02)
-    say(f"fluentlite: stopped{_remains(answer)}")
+    say(f"fluentlite: stopped{answer.get('remains', '')}")
     return 0
 
 
@@ -89,18 +89,6 @@ def _send(pid: int, signum: signal.Signals) -> None:
         raise FluentliteError(
             f"user {os.geteuid()} may not stop process {pid}. Run this command as its owner or as root."
         ) from None
-
-
-def _remains(answer: dict[str, object]) -> str:
-    if not answer:
-        return ""
-    size, logs, unknown = (answer.get(f"undelivered_{what}") for what in ("bytes", "logs", "unknown"))
-    if size:
-        where = f"{logs} log{'' if logs == 1 else 's'}"
-        return f"; {size} bytes of {where} are not delivered: they are in the log files, and are sent after the next start"
-    if unknown:
-        return f"; {unknown} log{'' if unknown == 1 else 's'} had not been looked at yet"
-    return "; everything is delivered"
 
 
 def _kill(path: str, pid: int, timeout: float, is_alive: Callable[[], bool]) -> int:

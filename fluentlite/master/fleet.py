@@ -32,6 +32,20 @@ class Remains:
     """Their workers ended before they had looked."""
     killed: int = 0
 
+    def told(self) -> str:
+        """Return the end of a sentence that begins with "stopped"."""
+        if self.undelivered_bytes:
+            where = f"{self.undelivered_logs} log{'' if self.undelivered_logs == 1 else 's'}"
+            return (
+                f"; {self.undelivered_bytes} bytes of {where} are not delivered: they are in the log files, and are sent "
+                "after the next start"
+            )
+        if self.unknown_logs:
+            return (
+                f"; {self.unknown_logs} log{'' if self.unknown_logs == 1 else 's'} had not been looked at yet"
+            )
+        return "; everything is delivered"
+
 
 class Fleet:
     """

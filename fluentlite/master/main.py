@@ -252,20 +252,9 @@ class Master:
 
     def _say_goodbye(self) -> None:
         remains = self._fleet.remains
-        log.log(
-            NOTICE, "stopped; not delivered, and sent after the next start: %d bytes in %d logs, and what is in %d logs that "
-            "had not been looked at", remains.undelivered_bytes, remains.undelivered_logs, remains.unknown_logs,
-        )  # fmt: skip
+        log.log(NOTICE, "stopped%s", remains.told())
         for reply in self._stop_replies:
-            reply.send(
-                {
-                    "ok": True,
-                    "undelivered_bytes": remains.undelivered_bytes,
-                    "undelivered_logs": remains.undelivered_logs,
-                    "undelivered_unknown": remains.unknown_logs,
-                    "killed": remains.killed,
-                }
-            )
+            reply.send({"ok": True, "remains": remains.told(), "killed": remains.killed})
         give_up_at = time.monotonic() + 1.0
         while self._control.has_unsent and time.monotonic() < give_up_at:
             self._loop.wait(0.05)
