@@ -12,7 +12,7 @@ from .operations import perform
 
 # FLEET_SEEDS="17 18 19" runs these instead.
 SEEDS = [int(word) for word in os.environ.get("FLEET_SEEDS", "1 2").split()]
-OPERATIONS = int(os.environ.get("FLEET_OPERATIONS", "20"))
+OPERATIONS = int(os.environ.get("FLEET_OPERATIONS", "16"))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

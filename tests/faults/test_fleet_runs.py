@@ -48,9 +48,9 @@ def test_three_rotations_during_an_outage(fleet):
     fleet.run_for(0.5)
     fleet.kill_server(fleet.servers[0])
     for _ in range(3):
-        fleet.run_for(0.7)
+        fleet.run_for(0.5)
         rotate_all(fleet, "shift")
-    fleet.run_for(0.7)
+    fleet.run_for(0.5)
     fleet.servers[0].up()
 
     verdict(fleet)
