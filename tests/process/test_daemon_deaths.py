@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
@@ -202,28 +200,11 @@ def test_a_worker_that_ends_by_itself(daemon, arrivals, signum):
     assert daemon.row("a")["restarts"] == 1
 
 
-IMPATIENT = """
-import sys
-from fluentlite.core import hang
-from fluentlite.master import watch
-hang.HUNG_AFTER = 2.0
-watch.INTERVAL = 0.5
-from fluentlite.cli import main
-sys.exit(main())
-"""
-"""The same agent, which looks after its workers oftener and has less patience."""
-
-
-def start_impatient(daemon):
-    command = [sys.executable, "-c", IMPATIENT, "start", "-c", str(daemon.config_path)]
-    assert subprocess.run(command, timeout=30).returncode == 0
-
-
 def test_a_hung_worker(make_daemon, arrivals):
     """A worker without a heartbeat is killed and replaced; nothing is lost, and the others live on (P14)."""
     daemon = make_daemon("a", "b")
     daemon.announce("no sign of life", "was killed by SIGKILL")
-    start_impatient(daemon)
+    daemon.start_watchful()
     daemon.append("a", "one")
     arrivals.wait_for_lines("a", ["one"])
     hung, other = daemon.worker("a"), daemon.worker("b")
@@ -239,7 +220,7 @@ def test_a_hung_worker(make_daemon, arrivals):
 def test_a_suspended_machine(make_daemon, arrivals):
     """When all have slept, nobody is killed for it: the master gives its workers time to wake up (P14)."""
     daemon = make_daemon("a", "b")
-    start_impatient(daemon)
+    daemon.start_watchful()
     before = daemon.processes()
     master = daemon.master()
     workers = [pid for pid in before if pid != master]
@@ -262,7 +243,7 @@ def test_memory_limit(make_daemon, arrivals):
     daemon = make_daemon("a")
     daemon.announce("more than memory_limit")
     daemon.append("a", *numbered(1, 100))
-    start_impatient(daemon)
+    daemon.start_watchful()
     arrivals.wait_for_lines("a", numbered(1, 100))
     daemon.eventually(lambda: daemon.row("a")["rss_bytes"] > 0)
     first = daemon.worker("a")

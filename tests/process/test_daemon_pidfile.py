@@ -153,8 +153,10 @@ def test_a_pid_file_that_was_removed(daemon, arrivals):
     assert arrivals.lines("a") == ["one"]
 
 
-def test_an_emptied_run_directory(daemon, arrivals):
+def test_an_emptied_run_directory(make_daemon, arrivals):
     """A run directory that somebody empties, or removes, is made anew: the master stays within reach (P03)."""
+    daemon = make_daemon("a")
+    daemon.start_watchful()
     daemon.announce("run_dir|fluentlite.(pid|sock)")
     master = daemon.master()
     for remove in (
