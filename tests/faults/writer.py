@@ -69,7 +69,8 @@ class LogWriter:
         self.write(0)
         data = line(self._model.written)
         cut = self._rng.randrange(12, len(data) - 12)  # both parts are unique: each has the whole number
-        while 0 in data[cut - 1 : cut + 1]:  # NUL bytes at the start or the end of a file are a hole, and no text
+        # NUL bytes at the start or the end of a file are a hole, and no text.
+        while 0 in data[cut - 1 : cut + 1]:
             cut += 1
         self._half, self._rest = data[:cut], data[cut:]
         self._put(self._half)
