@@ -6,7 +6,6 @@ import collections
 import contextlib
 import os
 import signal
-import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -25,21 +24,19 @@ class SignalInbox:
 
     def __init__(self, signums: Iterable[int]) -> None:
         self._pending: collections.deque[int] = collections.deque()
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for signum in signums:
             signal.signal(signum, lambda num, _frame: self._pending.append(num))
 
     def fileno(self) -> int:
-        return self._reader.fileno()
+        return self._reader
 
     def take(self) -> list[signal.Signals]:
         """Return the signals that came since the last call, in order."""
         # Bytes first, queue second: the other order can lose a wakeup.
         with contextlib.suppress(BlockingIOError):
-            while self._reader.recv(4096):
+            while os.read(self._reader, 4096):
                 pass
         return [signal.Signals(self._pending.popleft()) for _ in range(len(self._pending))]
 

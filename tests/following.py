@@ -163,7 +163,7 @@ class Follower:
         for generation in self.tail.generations:
             generation.close()
         if self.checkpoint._syncer is not None:
-            self.checkpoint._syncer.join()
+            assert self.checkpoint._syncer.wait(10)
         os.close(self.checkpoint._fd)
         self.is_running = False
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
-_ROTATION = r"[._-](?:\d(?:[\d._T:+-]*\dZ?)?|old|prev(?:ious)?)"
+_ROTATION = re.compile(r"[._-](?:\d(?:[\d._T:+-]*\dZ?)?|old|prev(?:ious)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,13 @@ def is_rotated_name(base: str, name: str) -> bool:
     ``app.1.log``; never ``app-error.log``, which is another log, nor anything compressed.
     """
     stem, dot, extension = base.rpartition(".")
-    if re.fullmatch(re.escape(base) + _ROTATION, name):
-        return True
-    return bool(dot and stem and re.fullmatch(re.escape(stem) + _ROTATION + re.escape(dot + extension), name))
+    beginnings = [(base, ""), (stem, dot + extension)] if stem else [(base, "")]
+    return any(
+        name.startswith(begin)
+        and name.endswith(end)
+        and _ROTATION.fullmatch(name, len(begin), len(name) - len(end))
+        for begin, end in beginnings
+    )
 
 
 def compressed_of(base: str, name: str) -> bool:

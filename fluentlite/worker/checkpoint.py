@@ -10,13 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import logging
 import math
 import os
-import re
 import stat
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +28,14 @@ from fluentlite.core.position import (
 )
 from fluentlite.errors import StateError
 from fluentlite.report import Condition
-from fluentlite.worker.statedir import make_directory, sync_directory, write_whole
+from fluentlite.worker.background import Background
+from fluentlite.worker.statedir import (
+    SUFFIX,
+    checkpoint_file,
+    make_directory,
+    sync_directory,
+    write_whole,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +47,8 @@ SYNC_PATIENCE = 2.0
 
 
 def checkpoint_path(state_dir: str, log_path: str) -> Path:
-    """Return where the checkpoint of *log_path* is kept: its name, for the reader, and a hash of its path."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(log_path))[:64]
-    digest = hashlib.blake2b(os.fsencode(log_path), digest_size=8).hexdigest()
-    return Path(state_dir) / f"{name}-{digest}.checkpoint"
+    """Return where the checkpoint of *log_path* is kept."""
+    return Path(checkpoint_file(state_dir, log_path))
 
 
 class Checkpoint:
@@ -64,14 +66,14 @@ class Checkpoint:
     """
 
     def __init__(self, state_dir: str, log_path: str) -> None:
-        self.path = checkpoint_path(state_dir, log_path)
+        self._file = checkpoint_file(state_dir, log_path)
         self.is_broken = False
         self.state = State(log_path)
         self._sequence = 0
         self._unwritten: State | None = None
         self._is_dirty = False
         self._synced_at = time.monotonic()
-        self._syncer: threading.Thread | None = None
+        self._syncer: Background | None = None
         self._trouble = Condition(log)
         self._displaced = Condition(log)
         make_directory(state_dir)
@@ -82,6 +84,10 @@ class Checkpoint:
         except BaseException:
             os.close(self._fd)
             raise
+
+    @property
+    def path(self) -> Path:
+        return Path(self._file)
 
     @property
     def trouble(self) -> str:
@@ -95,9 +101,7 @@ class Checkpoint:
             return math.inf
         due = self._synced_at + SYNC_INTERVAL
         # A disk that hangs must not make the worker ask all the time whether it still does.
-        return (
-            due if self._syncer is None or not self._syncer.is_alive() else time.monotonic() + SYNC_INTERVAL
-        )
+        return due if self._syncer is None or self._syncer.is_over else time.monotonic() + SYNC_INTERVAL
 
     def write(self, state: State) -> None:
         """
@@ -116,7 +120,7 @@ class Checkpoint:
             self._failed(exc)
             return
         self.state, self._unwritten, self._is_dirty = state, None, True
-        self._trouble.clear(f"{self.path}: the checkpoint can be written again")
+        self._trouble.clear(f"{self._file}: the checkpoint can be written again")
 
     def sync_if_due(self, now: float) -> None:
         """Write what failed before, and sync in a thread of its own: a slow disk must not stop the worker."""
@@ -145,22 +149,17 @@ class Checkpoint:
             return  # the thread uses the descriptor
         os.close(self._fd)
 
-    def _start_sync(self) -> threading.Thread | None:
+    def _start_sync(self) -> Background | None:
         """Sync in a thread of its own; None if that is done already, since there can be no more threads."""
-        syncer = threading.Thread(target=self._sync, daemon=True, name="checkpoint-sync")
         try:
-            syncer.start()
+            return Background(self._sync)
         except RuntimeError:  # no memory, or a limit of processes
             self._sync()
             return None
-        return syncer
 
-    def _has_synced(self, syncer: threading.Thread | None) -> bool:
+    def _has_synced(self, syncer: Background | None) -> bool:
         """Wait for a sync; False if the disk hangs."""
-        if syncer is None:
-            return True
-        syncer.join(SYNC_PATIENCE)
-        return not syncer.is_alive()
+        return syncer is None or syncer.wait(SYNC_PATIENCE)
 
     def _sync(self) -> None:
         try:
@@ -178,7 +177,7 @@ class Checkpoint:
     def _open(self) -> int:
         while True:
             try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+                fd = os.open(self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     os.close(fd)
                     raise OSError(errno.EINVAL, "it is not a regular file")
@@ -205,16 +204,16 @@ class Checkpoint:
     def _is_current(self, fd: int) -> bool:
         """Tell whether the locked file is still the one at the path: it may have been set aside meanwhile."""
         try:
-            return os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False))
+            return os.path.samestat(os.fstat(fd), os.stat(self._file, follow_symlinks=False))
         except OSError:  # not there, or the way to it is closed
             return False
 
     def _create(self) -> None:
         """Put a whole, empty checkpoint at the path; it never exists half-written."""
-        draft = self.path.with_suffix(f".new-{os.getpid()}")
+        draft = f"{self._file.removesuffix(SUFFIX)}.new-{os.getpid()}"
         try:
             with contextlib.suppress(FileNotFoundError):
-                draft.unlink()
+                os.unlink(draft)
             fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 # Every block is written, so that later writes need no space.
@@ -223,12 +222,12 @@ class Checkpoint:
             finally:
                 os.close(fd)
             with contextlib.suppress(FileExistsError):  # another process was faster; its lock decides
-                os.link(draft, self.path)
-            draft.unlink()
-            sync_directory(self.path.parent)
+                os.link(draft, self._file)
+            os.unlink(draft)
+            sync_directory(os.path.dirname(self._file))
         except OSError as exc:
             with contextlib.suppress(OSError):
-                draft.unlink()
+                os.unlink(draft)
             raise StateError(
                 f"{self.path}: the checkpoint cannot be created ({exc.strerror}), so no position could be "
                 "remembered; make state_dir writable for this user, or free space on its disk"
@@ -237,7 +236,7 @@ class Checkpoint:
     def _replace(self) -> None:
         """Somebody removed the file; a position that no start would find is worth nothing."""
         try:
-            make_directory(str(self.path.parent))
+            make_directory(os.path.dirname(self._file))
             fd = self._open()
         except StateError as exc:
             self._displaced.raise_(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fluentlite.config.model import Server
+from fluentlite.worker.background import Background
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Lookup:
     left alone and dies with it: there is at most one for each name, shared by those who ask meanwhile.
     """
 
-    _running: dict[Server, tuple[threading.Thread, _Answer, list[int]]] = {}  # noqa: RUF012 - one for all, meant
+    _running: dict[Server, tuple[_Answer, list[int]]] = {}  # noqa: RUF012 - one for all, meant
 
     def __init__(self, server: Server) -> None:
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -68,7 +69,7 @@ class Lookup:
     def close(self) -> None:
         """Nobody waits for the answer any more."""
         with _LOCK:
-            for _thread, _answer, waiting in self._running.values():
+            for _answer, waiting in self._running.values():
                 with contextlib.suppress(ValueError):
                     waiting.remove(self._fd)
             os.close(self._fd)
@@ -76,16 +77,13 @@ class Lookup:
     def _ask(self, server: Server) -> _Answer:
         with _LOCK:
             if server in self._running:
-                _thread, answer, waiting = self._running[server]
+                answer, waiting = self._running[server]
                 waiting.append(self._fd)
                 return answer
             answer, waiting = _Answer(), [self._fd]
-            thread = threading.Thread(
-                target=self._run, args=(server, answer), daemon=True, name=f"resolve-{server.host}"
-            )
-            self._running[server] = (thread, answer, waiting)
+            self._running[server] = (answer, waiting)
         try:
-            thread.start()
+            Background(lambda: self._run(server, answer))
         except RuntimeError as exc:  # no more threads: the same as no answer
             with _LOCK:
                 del self._running[server]
@@ -100,7 +98,7 @@ class Lookup:
         except (OSError, UnicodeError) as exc:
             answer.error = f"its name cannot be resolved: {getattr(exc, 'strerror', None) or exc}"
         with _LOCK:
-            for fd in cls._running.pop(server)[2]:
+            for fd in cls._running.pop(server)[1]:
                 os.eventfd_write(fd, 1)
 
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-from pathlib import Path
+import re
 
 from fluentlite.errors import StateError
+
+SUFFIX = ".checkpoint"
+
+_STRANGE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def checkpoint_file(state_dir: str, log_path: str) -> str:
+    """Return the path of a log's checkpoint: the log's name, for the reader, and a hash of its path."""
+    name = _STRANGE.sub("_", os.path.basename(log_path))[:64]
+    digest = hashlib.blake2b(os.fsencode(log_path), digest_size=8).hexdigest()
+    return os.path.join(state_dir, f"{name}-{digest}{SUFFIX}")
 
 
 def write_whole(fd: int, data: bytes, offset: int) -> None:
@@ -25,7 +37,7 @@ def make_directory(state_dir: str) -> None:
         ) from exc
 
 
-def sync_directory(directory: Path) -> None:
+def sync_directory(directory: str) -> None:
     """Make the names in *directory* safe from a power loss."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

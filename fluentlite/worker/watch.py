@@ -23,10 +23,13 @@ log = logging.getLogger(__name__)
 Key = TypeVar("Key", str, Identity)
 
 _FLAGS = inotify_simple.flags
-_DIRECTORY_EVENTS = (
+# As plain numbers: every operation on an enumeration's member makes a member.
+_DIRECTORY_EVENTS = int(
     _FLAGS.CREATE | _FLAGS.MOVED_TO | _FLAGS.MOVED_FROM | _FLAGS.DELETE | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR
 )
-_FILE_EVENTS = _FLAGS.MODIFY
+_FILE_EVENTS = int(_FLAGS.MODIFY)
+_IGNORED = int(_FLAGS.IGNORED)
+_NAMES_UNKNOWN = int(_FLAGS.Q_OVERFLOW | _FLAGS.MOVE_SELF)
 
 
 class Watch:
@@ -158,9 +161,9 @@ class Watch:
             return
         is_news = False
         for event in self._inotify.read(timeout=0):
-            if event.mask & _FLAGS.IGNORED:
+            if event.mask & _IGNORED:
                 self.has_names |= self._forget(event.wd)
-            elif event.mask & (_FLAGS.Q_OVERFLOW | _FLAGS.MOVE_SELF):
+            elif event.mask & _NAMES_UNKNOWN:
                 is_news = self.has_names = True
             elif not event.name:
                 is_news = True

@@ -533,8 +533,8 @@ def inbox():
     yield inbox
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, before)
-    inbox._reader.close()
-    inbox._writer.close()
+    os.close(inbox._reader)
+    os.close(inbox._writer)
 
 
 def test_locked_by_another_process(make_checkpoint, holder):
