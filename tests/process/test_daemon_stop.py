@@ -1,5 +1,6 @@
 """Stops and restarts: how long they may take, what they say, and what is lost by them, which is nothing."""
 
+import contextlib
 import os
 import random
 import signal
@@ -60,10 +61,10 @@ def test_commands_of_many_at_once(make_daemon, arrivals):
     daemon.start()
     verbs = random.Random(3).choices(["start", "stop", "restart", "reload", "status"], k=40)
     commands = []
-    with Writing(daemon, "a", "b") as writing:
+    with contextlib.ExitStack() as all_ended, Writing(daemon, "a", "b") as writing:
         for verb in verbs:
             how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-            commands.append(subprocess.Popen(daemon.command(verb), **how))
+            commands.append(all_ended.enter_context(subprocess.Popen(daemon.command(verb), **how)))
             while sum(command.poll() is None for command in commands) >= 4:
                 assert len(masters(daemon)) <= 1
         said = [command.communicate(timeout=60)[1] for command in commands]
