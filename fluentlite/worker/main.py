@@ -121,6 +121,7 @@ class Worker:
             self._score.turned(time.monotonic(), followed, is_stopping=True)
             self._sender.close()
             followed.close()
+            self._loop.close()
         return self._verdict()
 
     def _follow(self) -> Followed | None:

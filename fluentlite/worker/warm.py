@@ -8,6 +8,7 @@ the C library's functions. All that is the same in every worker, and shared if i
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import os
@@ -20,11 +21,12 @@ from pathlib import Path
 import msgpack
 
 from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
+from fluentlite.errors import StateError
 from fluentlite.scoreboard import Scoreboard
-from fluentlite.signals import fork_child
-from fluentlite.worker.main import run_worker
+from fluentlite.signals import SignalInbox, fork_child
+from fluentlite.worker.main import Worker
 
-ROUNDS = 10
+ROUNDS = 8
 """Lives of a worker; CPython adapts a function after some calls."""
 
 PATIENCE = 5.0
@@ -39,17 +41,18 @@ def warm_up() -> None:
 
     Nothing depends on it: what goes wrong here is not reported. No thread is left when this returns.
     """
+    threads = _threads()
     "localhost".encode("idna")  # what looks up a server's name
     logging.disable()
     try:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StateError):
             place = MEMORY if os.access(MEMORY, os.W_OK) else None
             with tempfile.TemporaryDirectory(prefix="fluentlite-", dir=place) as directory:
                 for number in range(ROUNDS):
                     _live(Path(directory), f"{number}.log")
     finally:
         logging.disable(logging.NOTSET)
-    _wait_for_threads()
+    _wait_for_threads(threads)
 
 
 def _live(directory: Path, name: str) -> None:
@@ -64,7 +67,7 @@ def _live(directory: Path, name: str) -> None:
             tag="warm", path=str(directory / name), forward=forward, tail=TailSettings(read_from_head=True)
         )
         try:
-            run_worker(settings, str(directory), 0.0, inbox, slot=Scoreboard(1).take(), lifeline=lifeline)  # type: ignore[arg-type]
+            Worker(settings, str(directory), 0.0, inbox, Scoreboard(1).take(), lifeline).run()
         finally:
             os.close(lifeline)
             os.waitpid(pid, 0)
@@ -85,20 +88,12 @@ def _serve(listener: socket.socket) -> int:
     return 1
 
 
-class _QuietInbox:
+class _QuietInbox(SignalInbox):
     """An inbox that no signal comes to: this process has one of its own."""
 
     def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-
-    def fileno(self) -> int:
-        return self._reader
-
-    def take(self) -> list[signal.Signals]:
-        return []
-
-    def has_stop(self) -> bool:
-        return False
+        self._pending = collections.deque()
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def __enter__(self) -> _QuietInbox:
         return self
@@ -108,8 +103,12 @@ class _QuietInbox:
         os.close(self._writer)
 
 
-def _wait_for_threads() -> None:
-    """A process that forks must have none; those of the checkpoints are over, or nearly so."""
+def _wait_for_threads(count: int) -> None:
+    """A process that forks must have none of its own; those of the checkpoints are over, or nearly so."""
     deadline = time.monotonic() + PATIENCE
-    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < deadline:
+    while _threads() > count and time.monotonic() < deadline:
         time.sleep(0.001)
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
