@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from setproctitle import setproctitle
+
 from fluentlite.errors import ConfigError
 from fluentlite.loop import Loop
 from fluentlite.master.plan import Plan
@@ -103,6 +105,7 @@ class Reading:
 
 
 def _read(make_plan: Callable[[], Plan], writer: int) -> int:
+    setproctitle("fluentlite: reading the configuration")
     os.setpgid(0, 0)  # with what a shell configuration starts
     for signum in MASTER_SIGNALS:
         signal.signal(signum, signal.SIG_DFL)
