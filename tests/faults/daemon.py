@@ -24,7 +24,8 @@ _STARTED = re.compile(r"(/\S+): worker (\d+) started")
 _READY = re.compile(r"fluentlite started, pid (\d+)")
 _DIED = re.compile(r"worker (\d+) (.+); the next one starts in")
 _OF_A_DEATH = re.compile(
-    r": (?:the last worker (?:was killed by SIGKILL|ended with status 0); it is started again|a worker follows it again)$"
+    r": (?:the last worker (?:was killed by SIGKILL|ended with status 0); it is started again|a worker follows it again)"
+    r"(?: \(and \d+ times more since the last report\))?$"
 )
 """Said once for any number of deaths, each of which is judged by itself."""
 
