@@ -140,7 +140,15 @@ class _Work:
             _be_nice(os.getpriority(os.PRIO_PROCESS, 0) + spec.nice - self._nice)
         if spec.account is not None:
             become(spec.account)
-        return run_worker(spec.log, spec.state_dir, spec.stop_timeout, inbox, slot=slot, lifeline=lifeline)
+        return run_worker(
+            spec.log,
+            spec.state_dir,
+            spec.stop_timeout,
+            inbox,
+            slot=slot,
+            lifeline=lifeline,
+            configured=spec.configured,
+        )
 
 
 def _be_nice(niceness: int) -> None:

@@ -113,12 +113,7 @@ class Follower:
     """
 
     def __init__(self, path, state_dir, *, forward=None, **tail):
-        self.settings = LogSettings(
-            tag="t",
-            path=str(path),
-            forward=ForwardSettings(primary=(Server("127.0.0.1"),), **(forward or {})),
-            tail=TailSettings(**{"read_from_head": True, "rotate_wait": ROTATE_WAIT} | tail),
-        )
+        self.settings = log_settings(path, forward, **tail)
         self.state_dir = str(state_dir)
         self.now = 1000.0
         self.raw_lines: list[bytes] = []
@@ -221,6 +216,16 @@ class Follower:
     def finish(self):
         """Long enough for every rotated generation to be closed."""
         self.follow(2 * self.settings.tail.rotate_wait + 3)
+
+
+def log_settings(path, forward=None, **tail):
+    """The settings of the log at *path*: read from its head, unless *tail* says otherwise."""
+    return LogSettings(
+        tag="t",
+        path=str(path),
+        forward=ForwardSettings(primary=(Server("127.0.0.1"),), **(forward or {})),
+        tail=TailSettings(**{"read_from_head": True, "rotate_wait": ROTATE_WAIT} | tail),
+    )
 
 
 def lines_of(chunk):

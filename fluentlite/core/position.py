@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _CHECKSUM = struct.Struct(">I")
 _PAYLOAD_AT = _HEADER.size + _CHECKSUM.size
 MAX_FINISHED = 8
 """Finished generations that are remembered, so that a start does not take them for missed ones."""
+CHECKPOINT_SUFFIX = ".checkpoint"
+_STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,13 @@ class State:
     is_started: bool = False
     points: tuple[Point, ...] = ()
     finished: tuple[Point, ...] = ()
+
+
+def checkpoint_name(log_path: str) -> str:
+    """Return the name of a log's checkpoint: the log's own, for the reader, and a hash of its path."""
+    name = _STRANGE.sub("_", log_path.rpartition("/")[2])[:64]
+    digest = hashlib.blake2b(log_path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    return f"{name}-{digest}{CHECKPOINT_SUFFIX}"
 
 
 class SlotError(ValueError):

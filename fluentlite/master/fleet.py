@@ -80,6 +80,8 @@ class Fleet:
             else:
                 member.spec, member.is_leaving = specs[path], False
                 member.replace(now)
+        for path in changes.kept:
+            self.members[path].spec = specs[path]  # what their successors should know of the others
         return changes
 
     def _dismiss(self, member: Member, now: float) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fluentlite.config.model import LogSettings, MasterSettings, Settings
+from fluentlite.core.position import checkpoint_name
 from fluentlite.errors import ConfigError
 from fluentlite.master.account import Account, find_account
 from fluentlite.master.directories import prepare
@@ -16,7 +17,12 @@ Load = Callable[[str, Mapping[str, str]], tuple[Settings, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What one worker needs. When it changes, the worker is replaced."""
+    """
+    What one worker needs. When it changes, the worker is replaced.
+
+    Attributes:
+        configured: Names of the checkpoints of all logs; another one log is no reason to replace the others.
+    """
 
     log: LogSettings
     state_dir: str
@@ -25,6 +31,7 @@ class Spec:
     nice: int
     log_file: str
     log_level: str
+    configured: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Plan:
     def specs(self) -> dict[str, Spec]:
         """The workers, by the paths of their logs."""
         master = self.settings.master
+        configured = frozenset(checkpoint_name(log.path) for log in self.settings.logs)
         return {
             log.path: Spec(
                 log,
@@ -47,6 +55,7 @@ class Plan:
                 master.nice,
                 master.log_file,
                 master.log_level,
+                configured,
             )
             for log in self.settings.logs
         }

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fluentlite.core.position import (
+    CHECKPOINT_SUFFIX,
     SLOT_SIZE,
     NewerVersionError,
     SlotError,
@@ -30,7 +31,6 @@ from fluentlite.errors import StateError
 from fluentlite.report import Condition
 from fluentlite.worker.background import Background
 from fluentlite.worker.statedir import (
-    SUFFIX,
     checkpoint_file,
     make_directory,
     sync_directory,
@@ -210,7 +210,7 @@ class Checkpoint:
 
     def _create(self) -> None:
         """Put a whole, empty checkpoint at the path; it never exists half-written."""
-        draft = f"{self._file.removesuffix(SUFFIX)}.new-{os.getpid()}"
+        draft = f"{self._file.removesuffix(CHECKPOINT_SUFFIX)}.new-{os.getpid()}"
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -11,20 +9,11 @@ from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Position
 from fluentlite.core.rotation import Identity
 from fluentlite.loop import Loop
-from fluentlite.signals import SignalInbox
-from fluentlite.worker.checkpoint import Checkpoint, LockedError
+from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.drain import Source
 from fluentlite.worker.polling import Polling
 from fluentlite.worker.tail import Tail
 from fluentlite.worker.watch import Watch
-
-LOCK_PATIENCE = 15.0
-"""Seconds to wait for a predecessor that is still finishing: longer than ``stop_timeout`` by default."""
-
-LOCK_USUAL = 2.0
-"""Seconds after which waiting for it is worth saying."""
-
-LOCK_INTERVAL = 0.05
 
 WATCH_INTERVAL = 10.0
 """Seconds after which the watches are made anew even if nothing seems to have changed: an idle log costs little."""
@@ -175,38 +164,3 @@ class FollowedLog:
         self._watch.close()
         self.tail.close()
         self._checkpoint.close()
-
-
-def open_checkpoint(
-    state_dir: str, log_path: str, inbox: SignalInbox, lifeline: int | None, waiting: Callable[[str], None]
-) -> Checkpoint | None:
-    """
-    Open the checkpoint of *log_path*, waiting a while for a predecessor to give it up.
-
-    Args:
-        lifeline: Its end of file means to stop.
-        waiting: Called again and again with what it waits for, an empty string as long as that is ordinary.
-
-    Returns:
-        None if there was a reason to stop while waiting.
-
-    Raises:
-        StateError: It cannot be had.
-    """
-    began = time.monotonic()
-    ends = select.poll()
-    for fd in [inbox.fileno()] if lifeline is None else [inbox.fileno(), lifeline]:
-        ends.register(fd, select.POLLIN)
-    reason = ""
-    while True:
-        waiting(reason)
-        try:
-            return Checkpoint(state_dir, log_path)
-        except LockedError as exc:
-            waited = time.monotonic() - began
-            if waited >= LOCK_PATIENCE:
-                raise
-            reason = str(exc) if waited >= LOCK_USUAL else ""
-        ready = [fd for fd, _events in ends.poll(LOCK_INTERVAL * 1000)]
-        if inbox.has_stop() or lifeline in ready:
-            return None

@@ -12,6 +12,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -24,11 +25,13 @@ from fluentlite.loop import Loop
 from fluentlite.scoreboard import Slot
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
-from fluentlite.worker.follow import Followed, FollowedLog, open_checkpoint
+from fluentlite.worker.follow import Followed, FollowedLog
 from fluentlite.worker.memory import keep_heap, release_heap
+from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.score import ScoreKeeper
 from fluentlite.worker.sender import Sender
 from fluentlite.worker.stream import Stream
+from fluentlite.worker.waiting import Patience, ToldToStopError
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Worker:
         inbox: Receives TERM, INT (finish), HUP (reconnect), USR1 (reopen our own log).
         slot: Where it says how it is; None if nobody looks.
         lifeline: Read end of a pipe whose end of file means that the master is gone: finish.
+        configured: Names of the checkpoints of all configured logs; None if there is no master.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Worker:
         inbox: SignalInbox,
         slot: Slot | None = None,
         lifeline: int | None = None,
+        configured: Collection[str] | None = None,
     ) -> None:
         if settings.forward.tls is not None:
             raise ConfigError(
@@ -69,7 +74,7 @@ class Worker:
                 "the clear instead. Remove [forward.tls], or put a TLS tunnel in between."
             )
         self._settings, self._state_dir, self._stop_timeout = settings, state_dir, stop_timeout
-        self._inbox, self._lifeline = inbox, lifeline
+        self._inbox, self._lifeline, self._configured = inbox, lifeline, configured
         self._packer = entry_packer(settings)
         self._encoder = ChunkEncoder(
             settings.tag,
@@ -130,10 +135,12 @@ class Worker:
             return Stream(
                 _standard_input(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
             )
-        checkpoint = open_checkpoint(
-            self._state_dir, self._settings.path, self._inbox, self._lifeline, self._score.waiting
-        )
-        return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake) if checkpoint else None
+        patience = Patience(self._inbox, self._lifeline, self._score.waiting)
+        try:
+            checkpoint = open_checkpoint(self._settings, self._state_dir, patience, self._configured)
+        except ToldToStopError:
+            return None
+        return FollowedLog(self._settings, checkpoint, lines, self._loop, self._wake)
 
     def _turn(self) -> None:
         now = self._wait()
@@ -268,7 +275,7 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox, *, slot: Slot | None = None, lifeline: int | None = None) -> int:  # fmt: skip
+def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox, *, slot: Slot | None = None, lifeline: int | None = None, configured: Collection[str] | None = None) -> int:  # fmt: skip
     """
     Run one worker to its end; the arguments are Worker's.
 
@@ -276,7 +283,7 @@ def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox
         Its exit status; 1 if it cannot work: then our log, standard error and *slot* say why.
     """
     try:
-        return Worker(settings, state_dir, stop_timeout, inbox, slot, lifeline).run()
+        return Worker(settings, state_dir, stop_timeout, inbox, slot, lifeline, configured).run()
     except (FluentliteError, OSError) as exc:
         problem = (
             str(exc) if isinstance(exc, FluentliteError) else f"{settings.path}: {exc}; the worker stops"

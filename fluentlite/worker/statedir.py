@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
 
+from fluentlite.core.position import checkpoint_name
 from fluentlite.errors import StateError
-
-SUFFIX = ".checkpoint"
-
-_STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def checkpoint_file(state_dir: str, log_path: str) -> str:
-    """Return the path of a log's checkpoint: the log's name, for the reader, and a hash of its path."""
-    name = _STRANGE.sub("_", os.path.basename(log_path))[:64]
-    digest = hashlib.blake2b(os.fsencode(log_path), digest_size=8).hexdigest()
-    return os.path.join(state_dir, f"{name}-{digest}{SUFFIX}")
+    """Return the path of a log's checkpoint."""
+    return os.path.join(state_dir, checkpoint_name(log_path))
 
 
 def write_whole(fd: int, data: bytes, offset: int) -> None:

@@ -17,12 +17,12 @@ from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Position
 from fluentlite.core.position import State
 from fluentlite.core.rotation import Identity
-from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, open_log
 from fluentlite.worker.finished import Finished
 from fluentlite.worker.generation import Generation, GenerationMaker, TruncatedError
 from fluentlite.worker.missed import Missed
+from fluentlite.worker.positions import Positions
 from fluentlite.worker.resume import Resume, is_replaced_by, line_start, open_copy_of
 from fluentlite.worker.troubles import Troubles
 
@@ -42,7 +42,7 @@ class Tail:
         revision: Grows whenever ``sources`` gives other generations than before.
     """
 
-    def __init__(self, settings: LogSettings, checkpoint: Checkpoint, max_lines: int) -> None:
+    def __init__(self, settings: LogSettings, checkpoint: Positions, max_lines: int) -> None:
         self.path = settings.path
         self.generations: list[Generation] = []
         self.troubles, self.revision = Troubles(self.path), 0

@@ -15,16 +15,17 @@ import time
 import zlib
 
 import pytest
-from following import Follower, Log, numbered, slurp
+from following import Follower, Log, log_settings, numbered, slurp
 
 from fluentlite import report
 from fluentlite.core.position import SLOT_SIZE, State, decode_slot
 from fluentlite.errors import StateError
 from fluentlite.report import Condition
 from fluentlite.signals import SignalInbox
-from fluentlite.worker import follow
+from fluentlite.worker import waiting
 from fluentlite.worker.checkpoint import Checkpoint, LockedError, checkpoint_path
-from fluentlite.worker.follow import open_checkpoint
+from fluentlite.worker.opening import open_checkpoint
+from fluentlite.worker.waiting import Patience, ToldToStopError
 
 PATH = "/var/log/app.log"
 
@@ -537,6 +538,11 @@ def inbox():
     os.close(inbox._writer)
 
 
+def wait_for_checkpoint(state_dir, inbox, lifeline=None, tell=lambda _reason: None):
+    """As a worker opens it."""
+    return open_checkpoint(log_settings(PATH), str(state_dir), Patience(inbox, lifeline, tell), None)
+
+
 def test_locked_by_another_process(make_checkpoint, holder):
     """Two readers of one log cannot be: the second says who is in its way, and touches nothing (P02)."""
     before = slurp(holder.args[3])
@@ -559,7 +565,7 @@ def test_a_predecessor_that_is_finishing(state_dir, holder, inbox):
     """A start waits a while for the one before it to give the lock back (P02)."""
     threading.Timer(0.2, holder.stdin.close).start()
     begin, beats = time.monotonic(), []
-    checkpoint = open_checkpoint(str(state_dir), PATH, inbox, None, beats.append)
+    checkpoint = wait_for_checkpoint(state_dir, inbox, tell=beats.append)
     checkpoint.close()
 
     assert 0.1 < time.monotonic() - begin < 5
@@ -568,9 +574,9 @@ def test_a_predecessor_that_is_finishing(state_dir, holder, inbox):
 
 def test_a_predecessor_that_does_not_finish(state_dir, holder, inbox, monkeypatch):
     """... but not for ever, and then it says so (P02)."""
-    monkeypatch.setattr(follow, "LOCK_PATIENCE", 0.2)
+    monkeypatch.setattr(waiting, "LOCK_PATIENCE", 0.2)
     with pytest.raises(LockedError, match="another process follows"):
-        open_checkpoint(str(state_dir), PATH, inbox, None, lambda _reason: None)
+        wait_for_checkpoint(state_dir, inbox)
 
 
 def test_told_to_stop_while_waiting(state_dir, holder, inbox):
@@ -578,7 +584,8 @@ def test_told_to_stop_while_waiting(state_dir, holder, inbox):
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
     begin = time.monotonic()
 
-    assert open_checkpoint(str(state_dir), PATH, inbox, None, lambda _reason: None) is None
+    with pytest.raises(ToldToStopError):
+        wait_for_checkpoint(state_dir, inbox)
     assert time.monotonic() - begin < 5
 
 
@@ -588,7 +595,8 @@ def test_the_master_ends_while_it_waits(state_dir, holder, inbox):
     threading.Timer(0.1, os.close, (writer,)).start()
     begin = time.monotonic()
 
-    assert open_checkpoint(str(state_dir), PATH, inbox, reader, lambda _reason: None) is None
+    with pytest.raises(ToldToStopError):
+        wait_for_checkpoint(state_dir, inbox, reader)
     assert time.monotonic() - begin < 5
     os.close(reader)
 
