@@ -167,8 +167,7 @@ class _Files:
 def _agrees(point: Point, path: str) -> bool:
     fd = open_log(path)
     try:
-        facts = facts_of(os.fstat(fd))
-        is_same = facts.identity == point.identity and facts.size >= point.offset
+        is_same = facts_of(os.fstat(fd)).identity == point.identity
         return is_same and marker_at(fd, point.offset, point.marker.size) == point.marker
     finally:
         os.close(fd)

@@ -208,8 +208,8 @@ class Checkpoint:
         except OSError:  # not there, or the way to it is closed
             return False
 
-    def _create(self) -> None:
-        """Put a whole, empty checkpoint at the path; it never exists half-written."""
+    def _create(self, aside: Path | None = None) -> None:
+        """Put a whole, empty checkpoint at the path, and what was there *aside*; it never exists half-written."""
         draft = f"{self._file.removesuffix(CHECKPOINT_SUFFIX)}.new-{os.getpid()}"
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -221,9 +221,13 @@ class Checkpoint:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            with contextlib.suppress(FileExistsError):  # another process was faster; its lock decides
-                os.link(draft, self._file)
-            os.unlink(draft)
+            if aside is not None:  # only now: without the broken one, this would be a first start
+                os.link(self._file, aside)
+                os.replace(draft, self._file)
+            else:
+                with contextlib.suppress(FileExistsError):  # another process was faster; its lock decides
+                    os.link(draft, self._file)
+                os.unlink(draft)
             sync_directory(os.path.dirname(self._file))
         except OSError as exc:
             with contextlib.suppress(OSError):
@@ -275,10 +279,9 @@ class Checkpoint:
         # From its first byte on the new one says that this is no first start: we may be killed at any moment.
         self.state = replace(self.state, is_started=True)
         try:
-            os.rename(self.path, kept)
-            self._create()
-            os.close(self._fd)
-            self._fd = self._open()
+            self._create(kept)
+            broken, self._fd = self._fd, self._open()
+            os.close(broken)
         except OSError as exc:
             raise StateError(
                 f"{self.path}: the checkpoint is broken ({reason}) and cannot be set aside ({exc})"

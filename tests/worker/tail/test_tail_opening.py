@@ -64,7 +64,12 @@ class Blocked:
             return
         if self._steps:
             self._steps.pop(0)()
-        elif self._path.is_dir():
+        else:
+            self.unblock()
+
+    def unblock(self):
+        """Make room."""
+        if self._path.is_dir():
             self._path.rmdir()
             if self._aside.exists():
                 self._aside.rename(self._path)
@@ -146,6 +151,23 @@ def test_a_log_that_came_meanwhile(log, make_blocked):
     assert follower.lines == ["one", "two", "three"]
 
 
+def test_a_log_that_came_and_went_at_the_last_moment(log, make_blocked):
+    """... or between its last look and the moment at which there is room (T19)."""
+
+    def at_once():
+        log.write("one\n")
+        os.utime(log.rotate())
+        log.write("two\n")
+        os.utime(log.path)
+        blocked.unblock()
+
+    blocked = make_blocked(at_once)
+    follower = blocked.start()
+    follower.finish()
+
+    assert follower.lines == ["one", "two"]
+
+
 def test_old_files_beside_it(log, make_blocked):
     """What lay beside the log at the first look is old (T20)."""
     for number in range(12):
@@ -170,26 +192,29 @@ def test_a_position_that_cannot_be_read_for_a_while(log, make_follower, make_blo
     assert follower.lines == ["two", "three"]
 
 
-def test_no_space(log, make_follower, inbox, said):
+@pytest.fixture
+def no_space():
+    """No file may become longer than 4096 bytes; call it and there is room again."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_no_space(log, make_follower, inbox, said, no_space):
     """On a full disk it waits as well, and what it needs is said once (T49, O02)."""
     follower, reasons = make_follower(read_from_head=False), []
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def tell(reason):
         reasons.append(reason)
         if len(reasons) == 2:
             assert os.listdir(follower.state_dir) == [], "no draft is left"
         if len(reasons) == 5:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            no_space()
             log.append("one")
 
     log.append("old")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        patience = Patience(inbox, None, tell)
-        open_checkpoint(follower.settings, follower.state_dir, patience, frozenset()).close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
     follower.start().follow()
 
     assert follower.lines == ["one"]
@@ -198,6 +223,27 @@ def test_no_space(log, make_follower, inbox, said):
     assert "free space on its disk; trying again" in reasons[1]
     assert said() == [reasons[1], f"{follower.checkpoint.path}: the checkpoint can be used now"]
     assert said("ERROR") == reasons[1:2]
+
+
+def test_no_space_for_setting_a_broken_one_aside(log, make_follower, inbox, said, no_space):
+    """A broken checkpoint is no first sight, also if there is no room at first for the one that replaces it (T48, T49)."""
+    follower, reasons = make_follower(read_from_head=False), []
+    path = checkpoint_path(follower.state_dir, follower.settings.path)
+    path.parent.mkdir()
+    path.write_text("broken")
+
+    def tell(reason):
+        reasons.append(reason)
+        if len(reasons) == 4:
+            no_space()
+
+    log.append("one")
+    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
+    follower.start().follow()
+
+    assert follower.lines == ["one"]
+    assert len(list(path.parent.iterdir())) == 2, "it is kept once"
+    assert "the checkpoint cannot be used" in said()[1]
 
 
 def test_without_a_master(log, make_follower, inbox):
