@@ -15,9 +15,12 @@ Checkpoint) without its loop: time is a number that the test moves, and a chunk 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import resource
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -264,6 +267,17 @@ class Descriptors:
     def close(self):
         for fd in self._fillers:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def leased(path):
+    """Nobody can open *path* without waiting, not even root: the test has a lease on it."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fd = os.open(path, os.O_RDWR)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    yield
+    os.close(fd)
+    signal.signal(signal.SIGIO, before)
 
 
 def open_descriptors():

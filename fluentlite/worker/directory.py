@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -21,133 +21,167 @@ class LogDirectory:
     Args:
         path: The configured path. Where it is a symbolic link, rotated generations may lie beside the link
             or beside its target; both are looked at.
+
+    Attributes:
+        problem: Why the last look may have overlooked a file: a directory that cannot be listed, a file that
+            cannot be opened. None if it saw all there is.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.problem: OSError | None = None
 
     def places(self) -> dict[str, str]:
         """Return the directories where generations may be, each with the log's name there."""
         real = os.path.realpath(self.path)
         return dict((os.path.split(self.path), os.path.split(real)))
 
-    def siblings(self) -> list[Sibling]:
-        """Return all regular files beside the log, by full path; those that vanish meanwhile are left out."""
-        return _files_in(self.places())
-
     def identity_at_path(self) -> set[Identity]:
         """Return the identity of the file at the path, if there is one."""
-        try:
-            return {facts_of(os.stat(self.path)).identity}
-        except OSError:
-            return set()
+        return {sibling.facts.identity for sibling in self._at_path()}
 
     def rotated(self) -> list[Sibling]:
         """Return those whose names a rotation may have made."""
-        places = self.places()  # once: a link may lead elsewhere meanwhile
-        return [
-            sibling
-            for sibling in _files_in(places)
-            if is_rotated_name(places[os.path.dirname(sibling.name)], os.path.basename(sibling.name))
-        ]
+        return self._named(is_rotated_name)
 
     def compressed(self) -> list[str]:
         """Return the paths of compressed generations."""
-        return [
-            entry_path
-            for directory, base in self.places().items()
-            for entry_path, _ in _regular_files(directory)
-            if entry_path.endswith(COMPRESSED_SUFFIXES) and compressed_of(base, os.path.basename(entry_path))
-        ]
+        return [sibling.name for sibling in self._named(compressed_of)]
 
     def open_identity(self, identity: Identity) -> tuple[int, str] | None:
-        """Open the file with this identity, whatever its name is now; None if no name of it is found."""
+        """
+        Open the file with this identity, whatever its name is now; None if no name of it is found.
+
+        The one at the path is found there even if its directory cannot be listed.
+
+        Raises:
+            OSError: It is there, but cannot be opened now.
+        """
         for _ in range(3):  # names move while we look
-            found = next((s for s in self.siblings() if s.facts.identity == identity), None)
+            found = next((s for s in self._all(self.places()) if s.facts.identity == identity), None)
             if found is None:
                 return None
             fd = self.open_sibling(found)
             if fd is not None:
                 return fd, found.name
-        return None
+        raise OSError(errno.EAGAIN, "its name changes all the time", self.path)
 
     def open_sibling(self, sibling: Sibling) -> int | None:
         """
-        Open *sibling*; None if another file has its name by now or it cannot be opened.
+        Open *sibling*; None if it is gone, or another file has its name by now.
 
         Raises:
-            OSError: There is no descriptor for it.
+            OSError: It cannot be opened.
         """
         try:
             fd = open_log(sibling.name)
-        except OSError as exc:
-            if is_out_of_descriptors(exc):
-                raise
+        except FileNotFoundError:
             return None
         if facts_of(os.fstat(fd)).identity == sibling.facts.identity:
             return fd
         os.close(fd)
         return None
 
-    def open_copy(self, is_copy: Callable[[int, Sibling], bool]) -> tuple[int, str] | None:
+    def open_copy(
+        self, size: int, since_ns: int, is_copy: Callable[[int, Sibling], bool]
+    ) -> tuple[int, str] | None:
         """
-        Open the largest sibling for which *is_copy*, called with an open descriptor, says yes.
+        Open the largest file for which *is_copy*, called with an open descriptor, says yes.
+
+        A file that cannot be opened, though by its name it may be ours and it has more than *size*, is noted as a
+        ``problem``.
+
+        Args:
+            size: Bytes that it must have.
+            since_ns: It must have been written at that time or later.
 
         Raises:
             OSError: There are no descriptors to look for it.
         """
-        for sibling in sorted(self.siblings(), key=lambda sibling: -sibling.facts.size):
+        places = self.places()
+        found = [s for s in self._all(places) if s.facts.size >= size and s.facts.mtime_ns >= since_ns]
+        for sibling in sorted(found, key=lambda sibling: -sibling.facts.size):
             if sibling.name.endswith(COMPRESSED_SUFFIXES):
                 continue
-            fd = self.open_sibling(sibling)
-            if fd is None:
+            try:
+                fd = self._open_if(sibling, is_copy)
+            except OSError as exc:
+                if is_out_of_descriptors(exc):
+                    raise
+                directory, name = os.path.split(sibling.name)
+                is_ours = sibling.name == self.path or is_rotated_name(places[directory], name)
+                if is_ours and sibling.facts.size > size:
+                    self.problem = OSError(exc.errno, exc.strerror, sibling.name)
                 continue
-            with contextlib.suppress(OSError):  # one that cannot be read is no copy
-                if is_copy(fd, sibling):
-                    return fd, sibling.name
-            os.close(fd)
+            if fd is not None:
+                return fd, sibling.name
         return None
 
+    def _open_if(self, sibling: Sibling, is_wanted: Callable[[int, Sibling], bool]) -> int | None:
+        fd = self.open_sibling(sibling)
+        is_it = False
+        try:
+            is_it = fd is not None and is_wanted(fd, sibling)
+        finally:
+            if fd is not None and not is_it:
+                os.close(fd)
+        return fd if is_it else None
 
-def _files_in(directories: Collection[str]) -> list[Sibling]:
-    """
-    A file that is renamed while a directory is read can be missing, though it is always there: only what
-    was read twice alike is believed, as long as names do not move without end.
-    """
-    found = _read(directories)
-    for _ in range(MOST_READS):
-        before, found = found, _read(directories)
-        if _names(before) == _names(found):
-            break
-    return found
+    def _at_path(self) -> list[Sibling]:
+        """The file at the path, if there is one."""
+        try:
+            seen = os.stat(self.path)
+        except OSError:
+            return []
+        return [Sibling(self.path, facts_of(seen))] if stat.S_ISREG(seen.st_mode) else []
 
+    def _all(self, places: Collection[str]) -> Iterator[Sibling]:
+        yield from self._at_path()
+        yield from self._files_in(places)
 
-def _read(directories: Iterable[str]) -> list[Sibling]:
-    return [
-        Sibling(entry_path, facts_of(result))
-        for directory in directories
-        for entry_path, result in _regular_files(directory)
-    ]
+    def _named(self, is_ours: Callable[[str, str], bool]) -> list[Sibling]:
+        """Those for which *is_ours*, called with the log's name there and theirs, says yes."""
+        places = self.places()  # once: a link may lead elsewhere meanwhile
+        files = [(os.path.split(sibling.name), sibling) for sibling in self._files_in(places)]
+        return [sibling for (directory, name), sibling in files if is_ours(places[directory], name)]
+
+    def _files_in(self, directories: Collection[str]) -> list[Sibling]:
+        """
+        A file that is renamed while a directory is read can be missing, though it is always there: only what
+        was read twice alike is believed, as long as names do not move without end.
+        """
+        found = self._read(directories)
+        for _ in range(MOST_READS):
+            before, found = found, self._read(directories)
+            if _names(before) == _names(found):
+                break
+        return found
+
+    def _read(self, directories: Iterable[str]) -> list[Sibling]:
+        self.problem = None
+        return [sibling for directory in directories for sibling in self._regular_files(directory)]
+
+    def _regular_files(self, directory: str) -> list[Sibling]:
+        """List a directory; one that cannot be read is empty, unless it is for want of a descriptor."""
+        try:
+            with os.scandir(directory) as entries:
+                return [sibling for entry in entries for sibling in self._regular_file(entry)]
+        except OSError as exc:
+            if is_out_of_descriptors(exc):
+                raise
+            self.problem = exc
+            return []
+
+    def _regular_file(self, entry: os.DirEntry[str]) -> list[Sibling]:
+        try:
+            if entry.is_file(follow_symlinks=False):
+                return [Sibling(entry.path, facts_of(entry.stat(follow_symlinks=False)))]
+        except FileNotFoundError:
+            pass  # gone meanwhile
+        except OSError as exc:
+            self.problem = exc
+        return []
 
 
 def _names(siblings: list[Sibling]) -> dict[str, Identity]:
     return {sibling.name: sibling.facts.identity for sibling in siblings}
-
-
-def _regular_files(directory: str) -> list[tuple[str, os.stat_result]]:
-    """List a directory; one that cannot be read is empty, unless it is for want of a descriptor."""
-    try:
-        with os.scandir(directory) as entries:
-            return list(_files_among(entries))
-    except OSError as exc:
-        if is_out_of_descriptors(exc):
-            raise
-        return []
-
-
-def _files_among(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, os.stat_result]]:
-    for entry in entries:
-        with contextlib.suppress(OSError):  # gone meanwhile
-            result = entry.stat(follow_symlinks=False)
-            if stat.S_ISREG(result.st_mode):
-                yield entry.path, result

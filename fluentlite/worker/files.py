@@ -23,6 +23,11 @@ def is_out_of_descriptors(exc: OSError) -> bool:
     return exc.errno in (errno.EMFILE, errno.ENFILE)
 
 
+def is_missing(exc: OSError) -> bool:
+    """Tell whether a file could not be opened because it is not there."""
+    return isinstance(exc, FileNotFoundError | NotADirectoryError)
+
+
 def facts_of(result: os.stat_result) -> FileFacts:
     """Take from a stat result what decisions are made from."""
     return FileFacts(

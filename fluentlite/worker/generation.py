@@ -108,6 +108,11 @@ class Generation:
         return self.is_ended or self.carried is not None
 
     @property
+    def is_delivered(self) -> bool:
+        """Whether nothing will be read from it any more, and all that was read has been delivered."""
+        return self.is_closed and not self.has_rest and self.delivered.offset >= self.packed
+
+    @property
     def unread(self) -> int:
         """Bytes that have not been read, by its last known size."""
         return max(0, self.seen.size - self.splitter.read_offset)
@@ -280,4 +285,14 @@ class GenerationMaker:
         self._numbers = itertools.count(1)
 
     def __call__(self, fd: int, name: str, epoch: int = 0) -> Generation:
-        return Generation(next(self._numbers), fd, name, epoch, self._limits)
+        """
+        Make one; it closes *fd*.
+
+        Raises:
+            OSError: It cannot be read; *fd* is closed.
+        """
+        try:
+            return Generation(next(self._numbers), fd, name, epoch, self._limits)
+        except OSError as exc:
+            os.close(fd)
+            raise OSError(exc.errno, exc.strerror, name) from exc

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fluentlite.core.lines import MARKER_SIZE
-from fluentlite.core.rotation import Identity, missed_generations
+from fluentlite.core.rotation import Identity, Sibling, missed_generations
 from fluentlite.worker.directory import LogDirectory
-from fluentlite.worker.files import facts_of
+from fluentlite.worker.files import facts_of, is_out_of_descriptors
 from fluentlite.worker.finished import Finished
 from fluentlite.worker.generation import Generation
 from fluentlite.worker.troubles import Troubles
 
-File = tuple[int, str]
-"""A descriptor and the path that it was opened by."""
+log = logging.getLogger(__name__)
 
 
 class Missed:
     """Finds them beside the log; *troubles* hears it when the system has no descriptor left."""
 
-    def __init__(self, directory: LogDirectory, finished: Finished, troubles: Troubles) -> None:
-        self._directory, self._finished, self._troubles = directory, finished, troubles
+    def __init__(
+        self,
+        directory: LogDirectory,
+        new_generation: Callable[[int, str], Generation],
+        finished: Finished,
+        troubles: Troubles,
+    ) -> None:
+        self._directory, self._new = directory, new_generation
+        self._finished, self._troubles = finished, troubles
 
     def open(
         self, known: Collection[Identity], since_ns: int, current: Generation, *, earlier_only: bool = False
-    ) -> tuple[list[File], bool]:
+    ) -> tuple[list[Generation], bool]:
         """
         Open all that ``missed_generations`` tells, oldest first.
 
@@ -36,44 +43,64 @@ class Missed:
             earlier_only: Leave out what was written later than *current*.
 
         Returns:
-            The files, and whether these are all: not if there was no descriptor for the others, or if *current*
-            was cut short meanwhile, so that nobody can tell which file is its copy; there are none then.
+            The generations, and whether these are all: not if there was no descriptor for the others, or if
+            *current* was cut short meanwhile, so that nobody can tell which file is its copy; there are none then.
         """
-        files: list[File] = []
+        found: list[Generation] = []
         try:
-            is_sure = self._gather(files, known, since_ns, current, earlier_only)
+            is_sure = self._gather(found, known, since_ns, current, earlier_only)
         except OSError as exc:
             self._troubles.out_of_descriptors(exc)
-            return files, False
+            return found, False
         self._troubles.descriptors_left()
         if not is_sure:
-            for fd, _name in files:
-                os.close(fd)
-        return (files if is_sure else []), is_sure
+            for generation in found:
+                generation.close()
+            return [], False
+        for generation in found:
+            log.info("%s: reading %s, which was there unseen", self._directory.path, generation.name)
+        return found, True
 
     def _gather(
         self,
-        files: list[File],
+        found: list[Generation],
         known: Collection[Identity],
         since_ns: int,
         current: Generation,
         earlier_only: bool,
     ) -> bool:
         rotated = self._directory.rotated()
+        are_all = self._directory.problem is None
         # Both asked after the directory was read: what was at the path before may be among the rotated ones by now.
         known = {*known, current.identity, *self._directory.identity_at_path()}
         head, until_ns = _head(current.fd), facts_of(os.fstat(current.fd)).mtime_ns
         finished = self._finished.sizes()
         for sibling in missed_generations(rotated, known=known, finished=finished, since_ns=since_ns):
-            if earlier_only and sibling.facts.mtime_ns > until_ns:
-                continue
-            fd = self._directory.open_sibling(sibling)
-            if fd is not None and _is_beginning(fd, current.fd):
-                os.close(fd)
-            elif fd is not None:
-                files.append((fd, sibling.name))
-        self._finished.keep({sibling.facts.identity for sibling in rotated} | known)
+            if not earlier_only or sibling.facts.mtime_ns <= until_ns:
+                found += self._open(sibling, current)
+        self._finished.keep({sibling.facts.identity for sibling in rotated} | known, are_all=are_all)
         return head.startswith(current.head) and _head(current.fd).startswith(head)
+
+    def _open(self, sibling: Sibling, current: Generation) -> list[Generation]:
+        """Begin *sibling*, unless it is a copy of *current*, gone, or cannot be read."""
+        generation: Generation | None = None
+        try:
+            fd = self._directory.open_sibling(sibling)
+            if fd is None:
+                return []
+            generation = self._new(fd, sibling.name)
+            if _is_beginning(fd, current.fd):
+                generation.close()
+                return []
+            generation.start(self._finished.offset_in(generation))
+        except OSError as exc:
+            if generation is not None:
+                generation.close()
+            if is_out_of_descriptors(exc):
+                raise
+            return []
+        generation.unseen_since_ns = None
+        return [generation]
 
 
 def _head(fd: int) -> bytes:

@@ -12,6 +12,7 @@ import math
 import os
 
 from fluentlite.core.patience import Patience
+from fluentlite.worker.awaited import Awaited
 from fluentlite.worker.generation import RECHECK_INTERVAL
 from fluentlite.worker.tail import Tail
 
@@ -82,11 +83,12 @@ class Polling:
 
     def _is_settled(self) -> bool:
         """Tell whether the tail waits for nothing but hints."""
-        if self._tail.troubles.needs_looks or len(self._tail.generations) > 1:
+        generations = self._tail.generations
+        if all(isinstance(generation, Awaited) and generation.is_missing for generation in generations):
+            return not self._tail.troubles.needs_looks
+        newest = generations[-1]
+        if self._tail.troubles.needs_looks or len(generations) > 1 or newest.is_closed:
             return False
-        newest = self._tail.newest
-        if newest is None or newest.is_closed:
-            return newest is None
         is_read = newest.quiet_since is not None and newest.short_since is None
         has_past = bool(newest.head) and newest.unseen_since_ns is not None
         return is_read and not has_past and not self._tail.troubles.is_waiting

@@ -50,10 +50,10 @@ class Tail:
         self._new_generation = GenerationMaker(settings.tail, max_lines)
         self._checkpoint, self._directory = checkpoint, LogDirectory(self.path)
         self._finished = Finished(self._directory, checkpoint.state.finished)
-        self._missed = Missed(self._directory, self._finished, self.troubles)
+        self._missed = Missed(self._directory, self._new_generation, self._finished, self.troubles)
         self._is_started = checkpoint.state.is_started or checkpoint.is_broken
         self._since_ns = checkpoint.written_ns if checkpoint.state.is_started else 0
-        self._epochs: dict[Identity, int] = {}
+        self._resume = Resume(self._directory, self._new_generation, self._finished, self.troubles)
 
     # -- what the worker asks ---------------------------------------------------------------------------
 
@@ -70,16 +70,14 @@ class Tail:
     def start(self, now: float) -> None:
         """Find the files that the checkpoint speaks of, and those that came since."""
         state = self._checkpoint.state
-        if state.is_started:
-            resume = Resume(self._directory, self._new_generation)
-            self.generations = resume.run(state.points)
-            self._epochs = resume.epochs
-            if state.points:
-                self._since_ns = state.points[-1].mtime_ns
+        if state.is_started and state.points:
+            self.generations = self._resume.begin(state.points)
+            self._since_ns = state.points[-1].mtime_ns
         self.look(now)
 
     def look(self, now: float) -> None:
         """See what has become of the path, the directory and the open files."""
+        self.revision += self._resume.run(self.generations)
         for generation in list(self.generations):
             if not generation.is_closed:
                 self._look_at(generation, now)
@@ -129,8 +127,7 @@ class Tail:
     def save(self) -> None:
         """Let go of generations that are wholly delivered, and write the checkpoint if it has changed."""
         for generation in list(self.generations):
-            is_read = generation.is_closed and not generation.has_rest
-            if is_read and generation.delivered.offset >= generation.packed:
+            if generation.is_delivered:
                 self.generations.remove(generation)
                 self._finished.add(generation)
         points = tuple(generation.point() for generation in self.generations)
@@ -153,21 +150,28 @@ class Tail:
                 return
             if self.is_suspect:
                 return  # what lies beside the path may be the copy of a followed file, and no missed one
-            fd = open_log(self.path)
+            generation = self._new_generation(open_log(self.path), self.path)
         except OSError as exc:
             self._left_path()
-            if self.troubles.not_opened(exc) and not self._is_started:
+            is_missing = self.troubles.not_opened(exc, is_awaited=bool(self._resume.awaited))
+            if is_missing and not self._is_started:
                 self._is_started = True  # what comes later is read from its beginning
                 self._finished.add_siblings(())
             return
         self.troubles.opened()
         self._left_path()
-        generation = self._new_generation(fd, self.path)
-        # First the older ones: if not all can be had now, then at the next look, and in order.
-        if generation.identity == identity and (not self._is_started or self._adopt_missed(generation)):
+        if generation.identity == identity and self._is_next(generation):
             self._append(generation)
         else:
             generation.close()
+
+    def _is_next(self, at_path: Generation) -> bool:
+        """Tell whether the new file at the path is the next to be followed; the older ones are taken first."""
+        self.revision += self._resume.run(self.generations)  # what is awaited may have come since
+        if self._resume.awaits(at_path.identity) or self._is_followed(at_path.identity):
+            return False
+        # If not all older ones can be had now, then at the next look, and in order.
+        return not self._is_started or self._adopt_missed(at_path)
 
     @property
     def is_suspect(self) -> bool:
@@ -192,7 +196,7 @@ class Tail:
 
     def _append(self, generation: Generation) -> None:
         """It is the newest one now; where it begins is decided once those before are read."""
-        generation.epoch = self._epochs.get(generation.identity, 0)
+        generation.epoch = self._resume.epochs.get(generation.identity, 0)
         self.generations.append(generation)
         offset = self._finished.offset_in(generation)
         if not self._is_started:
@@ -209,6 +213,7 @@ class Tail:
         generation.start(line_start(generation.fd, size, self._settings.max_line_size))
         self._is_started = True
         self._finished.add_siblings(self._followed())
+        self.troubles.descriptors_left()
 
     # -- generations ------------------------------------------------------------------------------------
 
@@ -273,21 +278,14 @@ class Tail:
 
     def _adopt_missed(self, at_path: Generation) -> bool:
         """Append the generations that came and went unseen before this one; False if not all can be had now."""
-        files, are_all = self._missed.open(self._followed(), self._since_ns, at_path)
-        self.generations += map(self._unseen, files)
+        missed, are_all = self._missed.open(self._followed(), self._since_ns, at_path)
+        self.generations += missed
         return are_all
 
     def _adopt_earlier(self, generation: Generation, since_ns: int) -> None:
         """What *generation*'s file had before, cut short between two looks, only copies tell, and hold."""
-        files, are_all = self._missed.open(self._followed(), since_ns, generation, earlier_only=True)
+        missed, are_all = self._missed.open(self._followed(), since_ns, generation, earlier_only=True)
         generation.unseen_since_ns = None if are_all and generation.head else since_ns
         index = self.generations.index(generation)
-        self.generations[index:index] = map(self._unseen, files)
-        self.revision += bool(files)
-
-    def _unseen(self, file: tuple[int, str]) -> Generation:
-        generation = self._new_generation(*file)
-        generation.start(self._finished.offset_in(generation))
-        generation.unseen_since_ns = None
-        log.info("%s: reading %s, which was there unseen", self.path, generation.name)
-        return generation
+        self.generations[index:index] = missed
+        self.revision += bool(missed)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
+from collections.abc import Iterable
 
+from fluentlite.core.position import Point
 from fluentlite.report import Condition
-from fluentlite.worker.files import NotAFileError, is_out_of_descriptors
+from fluentlite.worker.awaited import Awaited
+from fluentlite.worker.files import is_missing, is_out_of_descriptors
 from fluentlite.worker.generation import Generation
 
 log = logging.getLogger(__name__)
@@ -31,13 +35,14 @@ class Troubles:
         self._access = Condition(log, logging.WARNING)
         self._reading = Condition(log)
         self._descriptors = Condition(log)
+        self._awaiting = Condition(log, logging.WARNING)
         self._long_lines = self._lost_bytes = 0
         self._long_said_at = -math.inf
 
     @property
     def message(self) -> str:
         """The most important one, or an empty string."""
-        conditions = (self._access, self._reading, self._descriptors, self._missing)
+        conditions = (self._access, self._reading, self._descriptors, self._awaiting, self._missing)
         return next((condition.message for condition in conditions if condition.message), "")
 
     @property
@@ -45,18 +50,25 @@ class Troubles:
         """Whether something is wrong of which only another look can tell that it is mended; a file that is missing is not."""
         return any(trouble.message for trouble in (self._access, self._reading, self._descriptors))
 
-    def not_opened(self, exc: OSError) -> bool:
-        """The path could not be opened; returns whether that is because there is nothing."""
+    def not_opened(self, exc: OSError, *, is_awaited: bool = False) -> bool:
+        """
+        The path could not be opened; returns whether that is because there is nothing.
+
+        Args:
+            is_awaited: There is a position for what may be there.
+        """
         self.is_waiting = True
-        if isinstance(exc, FileNotFoundError | NotADirectoryError):
+        if is_missing(exc):
             self._access.clear(f"{self._path}: what was there is gone")
             self._missing.raise_(f"{self._path}: no such file; waiting for it")
             return True
         if is_out_of_descriptors(exc):
             self.out_of_descriptors(exc)
         else:
-            remedy = "" if isinstance(exc, NotAFileError) else f"; let user {os.geteuid()} read it"
-            self._access.raise_(f"{self._path}: it cannot be opened ({exc.strerror}){remedy}; trying again")
+            kept = "; its position is kept" if is_awaited else ""
+            self._access.raise_(
+                f"{self._path}: it cannot be opened ({exc.strerror}){_remedy(exc)}{kept}; trying again"
+            )
         return False
 
     def opened(self) -> None:
@@ -64,6 +76,39 @@ class Troubles:
         self.is_waiting = False
         self._access.clear(f"{self._path}: it can be opened again")
         self._missing.clear(f"{self._path}: it is there")
+
+    def awaiting(self, awaited: Iterable[Awaited], *, is_path_open: bool) -> None:
+        """
+        Files of the checkpoint cannot be had now.
+
+        Args:
+            awaited: All of them, oldest first. What keeps the file at the path from being opened is said by
+                ``not_opened``; that nothing is there, here.
+            is_path_open: The file at the path can be opened.
+        """
+        reasons = [(generation.point(), generation.reason) for generation in awaited]
+        if not any(is_out_of_descriptors(reason) for _point, reason in reasons):
+            self.descriptors_left()
+        for point, reason in reasons:
+            if is_out_of_descriptors(reason):
+                self.out_of_descriptors(reason)
+            elif is_path_open or reason.filename != self._path or is_missing(reason):
+                self._awaiting.raise_(self._awaited(point, reason))
+                return
+        over = "it is there" if reasons else "no position waits for a file any more"
+        self._awaiting.clear(f"{self._path}: {over}")
+
+    def _awaited(self, point: Point, reason: OSError) -> str:
+        inode, offset, unread = point.identity.inode, point.offset, max(0, point.size - point.offset)
+        if reason.filename == self._path and is_missing(reason):
+            return (
+                f"{self._path}: no such file, but a position in it (offset {offset} of inode {inode}, with {unread} bytes "
+                "behind it), which is kept; mount or put back what holds it"
+            )
+        return (
+            f"{reason.filename}: it cannot be read ({reason.strerror}), so inode {inode} of {self._path} is not read "
+            f"on from offset {offset}{_remedy(reason)}; its position is kept; trying again"
+        )
 
     def unreadable(self, generation: Generation, exc: OSError) -> None:
         """An open file gives an error instead of its bytes."""
@@ -112,3 +157,9 @@ class Troubles:
     def descriptors_left(self) -> None:
         """All generations could be opened."""
         self._descriptors.clear(f"{self._path}: rotated generations can be opened again")
+
+
+def _remedy(exc: OSError) -> str:
+    if isinstance(exc, PermissionError):
+        return f"; let user {os.geteuid()} read it"
+    return "; see to its file system" if exc.errno in (errno.EIO, errno.ESTALE) else ""

@@ -76,6 +76,17 @@ def as_user():
 
 
 @pytest.fixture
+def guarded(as_user):
+    """A log and a follower in that directory."""
+    (as_user / "logs").mkdir()
+    log = Log(as_user / "logs" / "app.log")
+    follower = Follower(log.path, as_user / "state")
+    yield log, follower
+    follower.close()
+    log.path.parent.chmod(0o755)  # so that it can be removed
+
+
+@pytest.fixture
 def said(caplog):
     """What the agent said so far at a level or above, as a list of texts."""
     caplog.set_level(logging.DEBUG)

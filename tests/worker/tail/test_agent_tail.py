@@ -16,7 +16,7 @@ import time
 
 import psutil
 import pytest
-from following import numbered
+from following import leased, numbered
 from servers import ScriptedServer
 
 AGENT = [sys.executable, "-m", "fluentlite", "agent"]
@@ -222,6 +222,39 @@ def test_clean_restarts_double_nothing(log, server, start):
     for number in range(0, count, 20):
         expected += [*numbered(number + 1, number + 20), f"half of a line, and the rest {number}"]
     assert server.lines() == texts(expected)
+
+
+@contextlib.contextmanager
+def not_mounted(path):
+    """As long as a file system is not mounted, the directory of *path* is an empty one."""
+    directory, aside = path.parent, path.parent.with_name("aside")
+    directory.rename(aside)
+    directory.mkdir()
+    yield
+    directory.rmdir()
+    aside.rename(directory)
+
+
+@pytest.mark.parametrize("hindrance", [leased, not_mounted])
+def test_killed_while_its_log_cannot_be_opened(log, server, start, hindrance):
+    """A log that cannot be opened at a start keeps its position through kills, and is read on once it can be (T35, T36, T46)."""
+    log.append("1", "2", "3")
+    agent = start("--read-from-head")
+    server.wait_for(lambda: len(server.lines()) == 3)
+    assert agent.terminate() == 0
+    log.append("4")
+    with hindrance(log.path):
+        for count in (1, 2, 3):
+            agent.kill()
+            agent = start("-F", "-i", "0.1")
+            wait_for(lambda agent=agent, count=count: len(surprises(agent)) == count, explain=agent.said)
+    server.wait_for(lambda: len(server.lines()) == 4)
+    log.append("5")
+    server.wait_for(lambda: len(server.lines()) == 5)
+
+    assert server.lines() == texts(["1", "2", "3", "4", "5"])
+    assert agent.terminate() == 0
+    assert not any("[ERROR]" in line for line in surprises(agent))
 
 
 def test_server_down_while_it_rotates(log, server, start):

@@ -167,6 +167,27 @@ def test_a_missing_file_is_waited_for(log, make_idler):
     assert idler.lines == ["one"]
 
 
+def test_a_file_with_a_position_is_waited_for(log, tmp_path, make_idler, said):
+    """A file that is missing at the start, with its position, costs no more; what comes back is read on from there (T36, T52)."""
+    log.append("one")
+    follower = Follower(log.path, tmp_path / "state").start()
+    follower.follow()
+    follower.stop()
+    log.append("two")
+    aside = log.path.parent.with_name(f"{log.path.parent.name}.aside")  # in memory, too
+    log.path.rename(aside)
+    idler = make_idler()
+    idler.pass_(60.0)
+    idler.looks = 0
+    assert idler.visits_in(600.0) <= 80
+    assert idler.looks <= 11
+    aside.rename(log.path)
+    idler.turn()
+
+    assert idler.lines == ["two"]
+    assert len(said()) == 2
+
+
 @pytest.mark.parametrize("what", ["unknown file system", "no directory"])
 def test_where_nothing_can_be_relied_on(log, directory, make_idler, monkeypatch, what):
     """What others may write to, and what cannot be watched, is looked at closely every poll_interval (T36, T40)."""
