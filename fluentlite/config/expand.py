@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Mapping
 
-_REFERENCE = re.compile(r"\$(?P<escaped>\$)?\{(?P<inside>[^}]*)(?P<end>\}?)")
+_REFERENCE = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 
 
@@ -28,7 +28,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
 
     def value_of(reference: re.Match[str]) -> str:
         if reference["escaped"]:
-            return reference[0][1:]
+            return "${"
         if not reference["end"]:
             raise ExpandError('has "${" without "}". Close it, or write "$${" for a literal "${".')
         return _value(reference["inside"], environ)

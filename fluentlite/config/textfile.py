@@ -27,6 +27,8 @@ def read_text(path: str) -> str:
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
         raise UnreadableError("does not exist. Create it, or correct its name.") from None
+    except IsADirectoryError:
+        raise UnreadableError("is a directory. Name a file.") from None
     except OSError as exc:
         raise UnreadableError(
             f"cannot be read ({os.strerror(exc.errno or 0)}). Correct its permissions or its name."
@@ -43,7 +45,5 @@ def read_text(path: str) -> str:
 
 
 def _check_kind(mode: int) -> None:
-    if stat.S_ISDIR(mode):
-        raise UnreadableError("is a directory. Name a file.")
     if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
         raise UnreadableError("is no regular file (a pipe, a socket or a device). Name a file.")
