@@ -29,6 +29,10 @@ class StateError(FluentliteError):
     """What we keep on disk cannot be used: a checkpoint with its directory and lock, or the control socket."""
 
 
+class LockedError(StateError):
+    """Another process holds the checkpoint; it may be about to leave."""
+
+
 class LocalProtocolError(FluentliteError):
     """We used a session in a way that its state forbids: a bug of ours."""
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from fluentlite.config.model import DEFAULT_CONFIG_PATH
+from fluentlite.config.model import DEFAULT_CONFIG_PATH, MasterSettings
 from fluentlite.config.whereabouts import find_master
 from fluentlite.control_client import NotRunningError, ask, problems_of
 from fluentlite.errors import FluentliteError
@@ -79,7 +79,7 @@ def run_restart(argv: Sequence[str]) -> int:
 
 def run_reload(argv: Sequence[str]) -> int:
     options = Options("reload", RELOAD_HELP).read(argv)
-    return 0 if options is None else reload(find_master(options.config, os.environ)[0].run_dir)
+    return 0 if options is None else reload(_find(options.config).run_dir)
 
 
 def _stop_options(command: str, text: str) -> Options:
@@ -90,10 +90,31 @@ def _stop_options(command: str, text: str) -> Options:
 
 def _where(options: argparse.Namespace) -> tuple[str, float]:
     """Return run_dir, and how long a stop may take."""
-    master, warning = find_master(options.config, os.environ)
-    if warning:
-        say(f"fluentlite: warning: {warning}", is_error=True)
+    master = _find(options.config)
     return master.run_dir, master.stop_timeout + _STOP_MARGIN if options.timeout is None else options.timeout
+
+
+def _find(config: str) -> MasterSettings:
+    """
+    Return where the master of *config* is found.
+
+    Raises:
+        FluentliteError: The configuration cannot be read, and what runs where others run has another one.
+    """
+    master, warning = find_master(config, os.environ)
+    if not warning:
+        return master
+    say(f"fluentlite: warning: {warning}", is_error=True)
+    try:
+        running = ask(master.run_dir, "status", 5.0)["master"]
+    except NotRunningError:
+        return master
+    if os.path.realpath(running["config"]) != os.path.realpath(config):
+        raise FluentliteError(
+            f"{config} cannot be read, and process {running['pid']}, which runs in {master.run_dir}, has another "
+            f"configuration. Name that one if you mean it: -c {running['config']}"
+        )
+    return master
 
 
 # -- what is done ---------------------------------------------------------------------------------------
@@ -187,6 +208,11 @@ def reload(run_dir: str) -> int:
     try:
         answer = ask(run_dir, "reload", _RELOAD_PATIENCE)
     except NotRunningError as exc:
+        if holder(pid_path(run_dir)) is not None:
+            raise FluentliteError(
+                f"fluentlite runs, but its control socket in {run_dir} is not there. Was it removed? It is made again "
+                "within ten seconds: try again."
+            ) from None
         say(f"fluentlite reload: {exc}", is_error=True)
         return NOT_RUNNING
     problems = problems_of(answer)

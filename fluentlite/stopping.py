@@ -16,6 +16,9 @@ from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import PidFile, holder
 from fluentlite.saying import say
 
+_PID_PATIENCE = 3.0
+"""Seconds that a master which is starting has for writing its pid."""
+
 _KILL_PATIENCE = 5.0
 """Seconds after which even what was killed should be gone."""
 
@@ -34,7 +37,7 @@ def stop(run_dir: str, timeout: float) -> int:
         FluentliteError: It may not be stopped by us.
     """
     path = pid_path(run_dir)
-    pid = holder(path)
+    pid = _holder_with_pid(path)
     is_alive = functools.partial(_is_held, path, pid)
     if pid is None:
         pid = _without_pid_file(run_dir)
@@ -51,6 +54,14 @@ def stop(run_dir: str, timeout: float) -> int:
         time.sleep(0.02)
     say(f"fluentlite: stopped{answer.get('remains', '')}")
     return 0
+
+
+def _holder_with_pid(path: str) -> int | None:
+    """As ``holder``; one that is just starting writes its pid in a moment."""
+    give_up_at = time.monotonic() + _PID_PATIENCE
+    while (pid := holder(path)) == 0 and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    return pid
 
 
 def _is_held(path: str, pid: int | None) -> bool:

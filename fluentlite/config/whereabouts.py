@@ -32,16 +32,18 @@ def find_master(path: str, environ: Mapping[str, str]) -> tuple[MasterSettings, 
     if not path.endswith(".toml"):
         with contextlib.suppress(UnreadableError):  # whoever may not read it looks where most are
             return replace(default, run_dir=run_dir_in(read_text(path))), ""
-        return default, ""
+        return default, _warning(path, default)
     try:
         return toml.read(path, environ).settings.master, ""
     except ConfigError:
         run_dir = _run_dir_in(path, environ)
     if run_dir:
         return replace(default, run_dir=run_dir), ""
-    return default, (
-        f"{path} cannot be read, so fluentlite is looked for in {default.run_dir}; fluentlite check says what is wrong"
-    )
+    return default, _warning(path, default)
+
+
+def _warning(path: str, default: MasterSettings) -> str:
+    return f"{path} cannot be read, so fluentlite is looked for in {default.run_dir}; fluentlite check says what is wrong"
 
 
 def _run_dir_in(path: str, environ: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ from fluentlite.master.directories import socket_path
 from fluentlite.master.fleet import Fleet
 from fluentlite.master.member import RunWorker
 from fluentlite.master.notify import Notifier
+from fluentlite.master.pidfile import HeldError
 from fluentlite.master.places import Places
 from fluentlite.master.plan import Load, Plan, check_change, check_daemon, make_plan
 from fluentlite.master.reload import Reloads
@@ -123,7 +124,11 @@ class Master:
         self._fleet.tick(now)
         if self._watch.tick(now):
             keep_log(self._master, self._plan.account)
-            keep_run_dir(self._given.places, self._control)
+            try:
+                keep_run_dir(self._given.places, self._control)
+            except HeldError as exc:
+                log.error("another master has taken our place (%s); this one ends", exc)
+                self._stop()
         self._reloads.tick(now)
         self._control.tick(now)
         if not self._is_ready and not self._is_stopping:

@@ -52,27 +52,36 @@ class Places:
 
     def mend(self) -> bool:
         """
-        Put the pid file back if somebody has removed it, with its directory.
+        Put back what somebody has removed, with its directory.
 
         Returns:
-            Whether run_dir is as it should be.
+            Whether all is as it should be.
+
+        Raises:
+            HeldError: Another master has taken our place meanwhile.
         """
-        if self._pid_file.is_there():
-            return True
-        run_dir = self._master.run_dir
+        master = self._master
         try:
-            make_run_dir(run_dir)
-            replacement = PidFile(pid_path(run_dir))
-        except (ConfigError, HeldError, PidFileError, OSError) as exc:
-            self._trouble.raise_(f"run_dir {run_dir}: the pid file is gone and cannot be put back ({exc})")
+            if not self._pid_file.is_there():
+                make_run_dir(master.run_dir)
+                self._pid_file = self._replaced(self._pid_file, pid_path(master.run_dir))
+            if not self._state_lock.is_there():
+                self._state_lock = self._replaced(self._state_lock, state_lock_path(master.state_dir))
+        except (ConfigError, PidFileError, OSError) as exc:
+            self._trouble.raise_(
+                f"run_dir or state_dir has been emptied, and our files cannot be put back ({exc})"
+            )
             return False
-        self._pid_file.close()
-        self._pid_file = replacement
+        self._trouble.clear("run_dir and state_dir are as they should be again")
+        return True
+
+    def _replaced(self, file: PidFile, path: str) -> PidFile:
+        replacement = PidFile(path)
+        file.close()
         with contextlib.suppress(PidFileError):
             replacement.write(os.getpid())
-        self._trouble.clear(f"run_dir {run_dir}: the pid file is there again")
-        log.warning("run_dir %s: somebody removed the pid file; it has been put back", run_dir)
-        return True
+        log.warning("%s: somebody removed it; it has been put back", path)
+        return replacement
 
     def remove(self) -> None:
         """Give everything up; the last act of a master."""

@@ -25,8 +25,9 @@ from fluentlite.core.position import (
     newest,
 )
 from fluentlite.core.rotation import Identity
+from fluentlite.errors import LockedError
 from fluentlite.logfile import NOTICE
-from fluentlite.worker.checkpoint import Checkpoint, LockedError
+from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, marker_at, open_log
 from fluentlite.worker.positions import record

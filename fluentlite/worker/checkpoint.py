@@ -27,7 +27,7 @@ from fluentlite.core.position import (
     encode_slot,
     newest,
 )
-from fluentlite.errors import StateError
+from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.worker.background import Background
 from fluentlite.worker.statedir import (
@@ -71,7 +71,7 @@ class Checkpoint:
         self.state = State(log_path)
         self._sequence = 0
         self._unwritten: State | None = None
-        self._is_dirty = False
+        self._is_dirty = self._is_taken = False
         self._synced_at = time.monotonic()
         self._syncer: Background | None = None
         self._trouble = Condition(log)
@@ -123,12 +123,19 @@ class Checkpoint:
         self._trouble.clear(f"{self._file}: the checkpoint can be written again")
 
     def sync_if_due(self, now: float) -> None:
-        """Write what failed before, and sync in a thread of its own: a slow disk must not stop the worker."""
+        """
+        Write what failed before, and sync in a thread of its own: a slow disk must not stop the worker.
+
+        Raises:
+            StateError: The file was removed, and another process has made and locked a new one.
+        """
         if now < self.deadline:
             return
         self._synced_at = now
         if not self._is_current(self._fd):
             self._replace()
+            if self._is_taken:
+                raise StateError(self._displaced.message)
         if self._unwritten:
             self.write(self._unwritten)
         if self._is_dirty:
@@ -142,10 +149,8 @@ class Checkpoint:
         if self._unwritten:
             self.write(self._unwritten)
         if not self._has_synced(self._syncer) or not self._has_synced(self._start_sync()):
-            log.error(
-                "%s: the disk has not taken the position within %g s; it is written, but not safe from a power loss",
-                self.path, SYNC_PATIENCE,
-            )  # fmt: skip
+            log.error("%s: the disk has not taken the position within %g s; it is written, but not safe from a power loss",
+                      self.path, SYNC_PATIENCE)  # fmt: skip
             return  # the thread uses the descriptor
         os.close(self._fd)
 
@@ -243,6 +248,7 @@ class Checkpoint:
             make_directory(os.path.dirname(self._file))
             fd = self._open()
         except StateError as exc:
+            self._is_taken = isinstance(exc, LockedError)
             self._displaced.raise_(
                 f"{exc} (it was removed while in use; a start now would not know the position)"
             )
@@ -291,7 +297,3 @@ class Checkpoint:
             "its lines may arrive twice; of the rotated files, those written after the checkpoint are read as well",
             self.path, reason, kept.name, self.state.path,
         )  # fmt: skip
-
-
-class LockedError(StateError):
-    """Another process holds the checkpoint; it may be about to leave."""

@@ -8,11 +8,11 @@ from collections.abc import Collection
 
 from fluentlite.config.model import LogSettings
 from fluentlite.core.position import State
-from fluentlite.errors import StateError
+from fluentlite.errors import LockedError, StateError
 from fluentlite.logfile import reopen_log
 from fluentlite.report import Condition
 from fluentlite.worker.adopt import adopt_position
-from fluentlite.worker.checkpoint import Checkpoint, LockedError
+from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.positions import record
 from fluentlite.worker.tail import Tail
 from fluentlite.worker.waiting import Patience

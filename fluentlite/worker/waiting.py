@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from fluentlite.errors import LockedError
 from fluentlite.logfile import reopen_log
 from fluentlite.signals import SignalInbox
-from fluentlite.worker.checkpoint import LockedError
 
 LOCK_PATIENCE = 15.0
 """Seconds to wait for a predecessor that is still finishing: longer than ``stop_timeout`` by default."""

@@ -11,10 +11,10 @@ import pytest
 from following import numbered
 
 from fluentlite.core.position import State, checkpoint_name
-from fluentlite.errors import StateError
+from fluentlite.errors import LockedError, StateError
 from fluentlite.signals import SignalInbox
 from fluentlite.worker import waiting
-from fluentlite.worker.checkpoint import Checkpoint, LockedError
+from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience, ToldToStopError
 

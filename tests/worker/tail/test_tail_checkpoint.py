@@ -19,11 +19,11 @@ from following import Follower, Log, log_settings, numbered, slurp
 
 from fluentlite import report
 from fluentlite.core.position import SLOT_SIZE, State, decode_slot
-from fluentlite.errors import StateError
+from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.signals import SignalInbox
 from fluentlite.worker import waiting
-from fluentlite.worker.checkpoint import Checkpoint, LockedError, checkpoint_path
+from fluentlite.worker.checkpoint import Checkpoint, checkpoint_path
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience, ToldToStopError
 
