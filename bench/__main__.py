@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from bench.children import BenchError
 from bench.content import make_source
-from bench.footprint import backlog_memory, idle_cost
+from bench.fleet import busy_workers, idle_cost, many_workers
+from bench.footprint import backlog_memory
 from bench.latency import quiet_latency
 from bench.plan import FULL, QUICK, Plan
 from bench.report import budgets, tables
@@ -67,8 +68,10 @@ def measure(plan: Plan, directory: Path) -> dict[str, Any]:
         "idle": _in(
             directory,
             "idle workers",
-            lambda place: idle_cost(plan.idle_workers, plan.rest, plan.idle_seconds, place),
+            lambda place: idle_cost(plan.idle_workers, plan.idle_rest, plan.idle_seconds, place),
         ),
+        "many": _in(directory, "many workers", lambda place: many_workers(plan.many_workers, place)),
+        "busy": _busy(plan, directory),
     }
     results["budgets"] = budgets(results)
     results["seconds"] = time.monotonic() - began
@@ -132,6 +135,14 @@ def _memory(plan: Plan, directory: Path) -> dict[str, Any]:
     )
 
 
+def _busy(plan: Plan, directory: Path) -> dict[str, Any]:
+    def run(place: Path) -> dict[str, Any]:
+        source = make_source(place, 200, plan.busy_size)
+        return busy_workers(source, [1, plan.busy_workers], plan.busy_rounds, place)
+
+    return _in(directory, "busy workers", run)
+
+
 def _in(directory: Path, name: str, run: Callable[[Path], ResultT]) -> ResultT:
     """Run with a directory that is removed afterwards, and say so on standard error."""
     print(f"bench: {name} ...", file=sys.stderr, flush=True)
@@ -152,7 +163,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _check_space(directory: str, plan: Plan) -> None:
-    needed = 2 * max(plan.backlog, *plan.catch_up.values(), plan.hurried)
+    needed = 2 * max(
+        plan.backlog, *plan.catch_up.values(), plan.hurried, (plan.busy_workers + 1) * plan.busy_size
+    )
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise BenchError(

@@ -1,17 +1,15 @@
-"""What a worker takes while it does much, and while it does nothing."""
+"""What a worker takes while it does much."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from bench.children import BenchError, Child
-from bench.content import Source, lines_of
+from bench.children import Child
+from bench.content import Source
 from bench.loops import work
 from bench.sinks import forward_sink
 from bench.throughput import check_delivery
@@ -73,50 +71,5 @@ def backlog_memory(source: Source, directory: Path, rest: float) -> dict[str, ob
     }
 
 
-def idle_cost(workers: int, rest: float, seconds: float, directory: Path) -> dict[str, float]:
-    """
-    Let *workers* follow a quiet log each, connected, for *seconds* after a *rest* of so many seconds.
-
-    Returns:
-        ``cpu_percent`` of a core for all together, and memory of one on average, in bytes.
-    """
-    paths = [directory / f"idle-{number}.log" for number in range(workers)]
-    for path, line in zip(paths, lines_of(200), strict=False):
-        path.write_bytes(line + b"\n")
-    with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(forward_sink(workers))
-        children = [stack.enter_context(_worker(path, sink.port, directory)) for path in paths]
-        sink.wait_connected()
-        if sink.result().lines != workers:
-            raise BenchError("not every idle worker has delivered its line")
-        time.sleep(rest)
-        before, began = _cpu_ns(children), time.monotonic()
-        time.sleep(seconds)
-        spent, lasted = _cpu_ns(children) - before, time.monotonic() - began
-        memory = [Memory.of(child.pid) for child in children]
-        for child in children:
-            child.stop()
-    return {
-        "workers": workers,
-        "seconds": lasted,
-        "cpu_percent": spent / 1e9 / lasted * 100,
-        "cpu_percent_of_100": spent / 1e9 / lasted * 100 * 100 / workers,
-        **{f"{key}_bytes": sum(getattr(m, key) for m in memory) / workers for key in ("rss", "pss", "uss")},
-    }
-
-
 def _worker(path: Path, port: int, directory: Path) -> Child:
     return Child("the worker", lambda _tell: work(path, port, directory / "state", {}))
-
-
-def _cpu_ns(children: Iterable[Child]) -> int:
-    """
-    Return the CPU time of all threads of all *children*, in nanoseconds.
-
-    psutil's is in ticks of 10 ms, as long as an idle worker needs for a minute.
-    """
-    return sum(
-        int(path.read_text().split()[0])
-        for child in children
-        for path in Path(f"/proc/{child.pid}/task").glob("*/schedstat")
-    )

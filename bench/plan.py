@@ -18,6 +18,8 @@ class Plan:
         paced_seconds: How long it writes.
         hurried: Size of what a writer appends as fast as it goes.
         rest: Seconds of idleness until memory should have been given back.
+        idle_rest: Seconds of idleness until a log that nothing happens to is looked at as seldom as can be.
+        busy_size: Size of each of the logs that many workers catch up with.
     """
 
     rounds: int = 7
@@ -32,7 +34,12 @@ class Plan:
     rest: float = 7.0
     quiet_lines: int = 500
     idle_workers: int = 100
-    idle_seconds: float = 10.0
+    idle_rest: float = 20.0
+    idle_seconds: float = 60.0
+    many_workers: int = 1000
+    busy_workers: int = 10
+    busy_size: int = 64 * MIB
+    busy_rounds: int = 3
 
 
 FULL = Plan(
@@ -53,6 +60,11 @@ QUICK = Plan(
     rest=0.1,
     quiet_lines=30,
     idle_workers=3,
+    idle_rest=0.1,
     idle_seconds=0.5,
+    many_workers=5,
+    busy_workers=2,
+    busy_size=MIB,
+    busy_rounds=1,
 )
 """Too small for figures that mean anything: it shows that the benchmark works."""

@@ -21,12 +21,19 @@ def budgets(results: dict[str, Any]) -> list[dict[str, Any]]:
         if row["scenario"] == "catching up"
     ]  # fmt: skip
     memory, latency, idle = results["memory"], results["latency"]["worker"], results["idle"]
+    many, (one, several) = results["many"], results["busy"].items()
     return [
         *rows,
         _budget("peak memory above idle with a backlog (RSS)", memory["peak_above_idle"]["rss"] / MIB, 32, "MiB"),
         _budget("quiet log, write() to server, 99th percentile", latency["p99_ms"], 5, "ms"),
         _budget("100 idle workers together, of a core", idle["cpu_percent_of_100"], 0.3, "%"),
         _budget("memory of each of them (PSS)", idle["pss_bytes"] / MIB, 3, "MiB"),
+        _budget(f"{many['workers']} workers: all of them follow after", many["ready_seconds"], 10, "s"),
+        _budget(f"{many['workers']} workers: fluentlite status", many["status_seconds"], 1, "s"),
+        _budget(
+            f"{several[0]} busy workers against one: lines per second of all",
+            several[1]["lines_per_second"] / one[1]["lines_per_second"], 0.95, "", at_least=True,
+        ),
     ]  # fmt: skip
 
 
@@ -42,6 +49,8 @@ def tables(results: dict[str, Any]) -> str:
             _memory(results["memory"]),
             _latency(results["latency"]),
             _idle(results["idle"]),
+            _many(results["many"]),
+            _busy(results["busy"]),
             _verdicts(results["budgets"]),
         ]
     )
@@ -109,9 +118,27 @@ def _latency(latency: dict[str, Any]) -> str:
 
 def _idle(idle: dict[str, Any]) -> str:
     return (
-        f"{idle['workers']} idle workers for {idle['seconds']:.1f} s: {idle['cpu_percent']:.3f} % of a core together; "
+        f"{idle['workers']} idle workers for {idle['seconds']:.1f} s: {idle['cpu_percent']:.3f} % of a core together, their "
+        f"master {idle['master_cpu_percent']:.3f} %; "
         f"each {idle['pss_bytes'] / MIB:.2f} MiB PSS, {idle['uss_bytes'] / MIB:.2f} MiB USS"
     )
+
+
+def _many(many: dict[str, Any]) -> str:
+    return (
+        f"{many['workers']} workers: start returned after {many['start_seconds']:.1f} s, all followed after "
+        f"{many['ready_seconds']:.1f} s; status took {many['status_seconds']:.2f} s; {many['pss_bytes'] / MIB:.0f} MiB PSS "
+        f"together ({many['inotify_instances']} of them could have inotify)"
+    )
+
+
+def _busy(busy: dict[str, Any]) -> str:
+    head = ["busy workers", "M lines/s", "M lines/CPU s"]
+    lines = [
+        [count, f"{row['lines_per_second'] / 1e6:.3f}", f"{row['lines_per_cpu_second'] / 1e6:.3f}"]
+        for count, row in busy.items()
+    ]
+    return "As many lines in one log and in several, 200 bytes each\n" + _aligned([head, *lines])
 
 
 def _verdicts(rows: Sequence[dict[str, Any]]) -> str:

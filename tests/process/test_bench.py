@@ -82,9 +82,21 @@ def test_formats_memory_latency_and_idle_cost_are_there(results):
     assert idle["pss_bytes"] > 0
 
 
+def test_the_daemon_with_many_and_with_busy_workers(results):
+    """Workers of the real daemon: how soon they follow, how fast status answers, and what several do together."""
+    many, busy = results["many"], results["busy"]
+
+    assert many["workers"] == 5
+    assert 0 < many["start_seconds"] <= many["ready_seconds"]
+    assert many["status_seconds"] > 0
+    assert many["pss_bytes"] > many["master_pss_bytes"] > 0
+    assert list(busy) == ["1", "2"]
+    assert all(figure > 0 for row in busy.values() for figure in row.values())
+
+
 def test_every_budget_is_printed_with_its_verdict(results):
     """What is met or missed is said in words; a budget that is missed does not fail the run."""
-    assert len(results["budgets"]) == len(LINE_BYTES) + 4
+    assert len(results["budgets"]) == len(LINE_BYTES) + 7
     for row in results["budgets"]:
         line = next(line for line in results["printed"].splitlines() if row["what"] in line)
         assert line.endswith(" met" if row["met"] else " missed")
