@@ -62,6 +62,9 @@ Exit status: 0 if it can be used, 1 if not."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if argv is None and sys.getfilesystemencoding() != "utf-8":
+        # The names of files are bytes, and those in a configuration are UTF-8, whatever the locale of who starts us.
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONUTF8": "1"})
     words = list(sys.argv[1:] if argv is None else argv)
     command = words.pop(0) if words else "--help"
     if command in ("-h", "--help", "help"):

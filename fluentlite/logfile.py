@@ -7,8 +7,8 @@ import errno
 import logging
 import logging.handlers
 import os
+import select
 import stat
-import sys
 import time
 from typing import IO
 
@@ -17,6 +17,8 @@ NOTICE = 35
 
 LOOK_INTERVAL = 10.0
 """Seconds after which even a quiet process should call ``reopen_log``: a renamed log is to be let go of everywhere."""
+
+_STDERR = 2
 
 logging.addLevelName(NOTICE, "NOTICE")
 
@@ -56,6 +58,18 @@ class _LogFile(logging.handlers.WatchedFileHandler):
         """Drop it: there is no better place to complain."""
 
 
+class _StandardError(logging.Handler):
+    """Writes to descriptor 2, unless somebody who does not read there would have us wait: then it is dropped."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        data = memoryview((self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+        writable = select.poll()
+        writable.register(_STDERR, select.POLLOUT)
+        with contextlib.suppress(OSError):
+            while data and writable.poll(0):
+                data = data[os.write(_STDERR, data[: select.PIPE_BUF]) :]
+
+
 def start_log(path: str, level: str) -> None:
     """
     Write our log to *path* (``-``: standard error) from now on.
@@ -63,7 +77,7 @@ def start_log(path: str, level: str) -> None:
     Raises:
         OSError: The file cannot be opened.
     """
-    handler = logging.StreamHandler(sys.stderr) if path == "-" else _LogFile(path)
+    handler = _StandardError() if path == "-" else _LogFile(path)
     formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S%z")
     formatter.converter = time.localtime
     handler.setFormatter(formatter)

@@ -79,7 +79,7 @@ def run_restart(argv: Sequence[str]) -> int:
 
 def run_reload(argv: Sequence[str]) -> int:
     options = Options("reload", RELOAD_HELP).read(argv)
-    return 0 if options is None else reload(_find(options.config).run_dir)
+    return 0 if options is None else reload(options.config, _find(options.config).run_dir)
 
 
 def _stop_options(command: str, text: str) -> Options:
@@ -108,7 +108,10 @@ def _find(config: str) -> MasterSettings:
     try:
         running = ask(master.run_dir, "status", 5.0)["master"]
     except NotRunningError:
-        return master
+        raise FluentliteError(
+            f"{config} cannot be read, and no fluentlite runs in {master.run_dir}; whether one runs elsewhere is not known. "
+            "Correct the name or the file."
+        ) from None
     if os.path.realpath(running["config"]) != os.path.realpath(config):
         raise FluentliteError(
             f"{config} cannot be read, and process {running['pid']}, which runs in {master.run_dir}, has another "
@@ -198,7 +201,7 @@ def _is_about_to_leave(config: str, run_dir: str, held: HeldError) -> bool:
     return True
 
 
-def reload(run_dir: str) -> int:
+def reload(config: str, run_dir: str) -> int:
     """
     Have the master read its configuration again.
 
@@ -206,6 +209,11 @@ def reload(run_dir: str) -> int:
         0, 1 if it was refused, 7 if no master runs.
     """
     try:
+        own = ask(run_dir, "status", _RELOAD_PATIENCE)["master"]["config"]
+        if os.path.realpath(own) != os.path.realpath(config):
+            raise FluentliteError(
+                f"what runs in {run_dir} has another configuration, {own}. Name that one if you mean it."
+            )
         answer = ask(run_dir, "reload", _RELOAD_PATIENCE)
     except NotRunningError as exc:
         if holder(pid_path(run_dir)) is not None:

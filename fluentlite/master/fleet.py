@@ -142,6 +142,11 @@ class Fleet:
                     f"it was told to stop {now - member.kill_at + member.patience:.0f} s ago and has not"
                 )
 
+    def postpone(self, seconds: float) -> None:
+        """Give workers that are stopping so much more time."""
+        for member in self.members.values():
+            member.kill_at += seconds
+
     def forward(self, signum: signal.Signals) -> None:
         """Send *signum* to every worker."""
         for member in self.members.values():

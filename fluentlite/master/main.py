@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 SETTLE_PATIENCE = 15.0
 """Seconds that ``start`` waits for a sign of life of every worker; what is slower shows in ``status``."""
 
+LATE = 1.0
+"""Seconds by which a turn of the master is too late to be ordinary: the machine was suspended, or starved."""
+
 _STOPPING: dict[str, object] = {
     "ok": False,
     "problems": ["fluentlite is stopping. Wait for its end, then start it."],
@@ -119,8 +122,11 @@ class Master:
         return 0
 
     def _turn(self) -> None:
-        self._loop.wait(max(0.0, self._deadline() - time.monotonic()))
+        planned = self._deadline()
+        self._loop.wait(max(0.0, planned - time.monotonic()))
         now = time.monotonic()
+        if now - planned > LATE:  # we were not running, and so perhaps were they
+            self._fleet.postpone(now - planned)
         self._fleet.tick(now)
         if self._watch.tick(now):
             keep_log(self._master, self._plan.account)

@@ -14,6 +14,9 @@ from fluentlite.master.reader import Outcome, Reading
 
 log = logging.getLogger(__name__)
 
+MOST_LOGGED = 20
+"""Problems of one configuration that our log tells; whoever asks gets all of them."""
+
 
 class Reloads:
     """
@@ -98,9 +101,14 @@ class Reloads:
 
     def _answer(self, problems: tuple[str, ...] = (), changes: dict[str, int] | None = None) -> None:
         self.problems = problems
-        for problem in problems:
+        for problem in problems[:MOST_LOGGED]:
             log.error("reload refused, everything goes on as before: %s", problem)
+        if len(problems) > MOST_LOGGED:
+            log.error(
+                "reload refused: %d more problems; fluentlite check tells them all",
+                len(problems) - MOST_LOGGED,
+            )
         for reply in self._replies:
-            reply.send({"ok": not problems, "changes": changes} if not problems else {"ok": False, "problems": list(problems)})  # fmt: skip
+            reply.send({"ok": True, "changes": changes} if not problems else {"ok": False, "problems": list(problems)})  # fmt: skip
         self._replies = []
         self.on_end()
