@@ -54,6 +54,8 @@ def is_rotated_name(base: str, name: str) -> bool:
     ``app.1.log``; never ``app-error.log``, which is another log, nor anything compressed.
     """
     stem, dot, extension = base.rpartition(".")
+    if not name.startswith(stem or base):  # nearly all others of a large directory
+        return False
     beginnings = [(base, ""), (stem, dot + extension)] if stem else [(base, "")]
     return any(
         name.startswith(begin)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from fluentlite.core.rotation import COMPRESSED_SUFFIXES, Identity, Sibling, compressed_of, is_rotated_name
 from fluentlite.worker.files import facts_of, is_out_of_descriptors, open_log
@@ -135,37 +136,45 @@ class LogDirectory:
             return []
         return [Sibling(self.path, facts_of(seen))] if stat.S_ISREG(seen.st_mode) else []
 
-    def _all(self, places: Collection[str]) -> Iterator[Sibling]:
+    def _all(self, places: Mapping[str, str]) -> Iterator[Sibling]:
         yield from self._at_path()
-        yield from self._files_in(places)
+        yield from self._files_in(places, lambda _base, _name: True)
 
     def _named(self, is_ours: Callable[[str, str], bool]) -> list[Sibling]:
         """Those for which *is_ours*, called with the log's name there and theirs, says yes."""
-        places = self.places()  # once: a link may lead elsewhere meanwhile
-        files = [(os.path.split(sibling.name), sibling) for sibling in self._files_in(places)]
-        return [sibling for (directory, name), sibling in files if is_ours(places[directory], name)]
+        return self._files_in(self.places(), is_ours)
 
-    def _files_in(self, directories: Collection[str]) -> list[Sibling]:
+    def _files_in(self, places: Mapping[str, str], is_ours: Callable[[str, str], bool]) -> list[Sibling]:
         """
         A file that is renamed while a directory is read can be missing, though it is always there: only what
         was read twice alike is believed, as long as names do not move without end.
         """
-        found = self._read(directories)
+        found = self._read(places, is_ours)
         for _ in range(MOST_READS):
-            before, found = found, self._read(directories)
+            before, found = found, self._read(places, is_ours)
             if _names(before) == _names(found):
                 break
         return found
 
-    def _read(self, directories: Iterable[str]) -> list[Sibling]:
+    def _read(self, places: Mapping[str, str], is_ours: Callable[[str, str], bool]) -> list[Sibling]:
         self.problem = None
-        return [sibling for directory in directories for sibling in self._regular_files(directory)]
+        return [
+            sibling
+            for directory, base in places.items()
+            for sibling in self._regular_files(directory, functools.partial(is_ours, base))
+        ]
 
-    def _regular_files(self, directory: str) -> list[Sibling]:
+    def _regular_files(self, directory: str, is_ours: Callable[[str], bool]) -> list[Sibling]:
         """List a directory; one that cannot be read is empty, unless it is for want of a descriptor."""
         try:
             with os.scandir(directory) as entries:
-                return [sibling for entry in entries for sibling in self._regular_file(entry)]
+                # By their names first: a thousand logs may lie in one directory.
+                return [
+                    sibling
+                    for entry in entries
+                    if is_ours(entry.name)
+                    for sibling in self._regular_file(entry)
+                ]
         except OSError as exc:
             if is_out_of_descriptors(exc):
                 raise
