@@ -192,7 +192,7 @@ def _is_about_to_leave(config: str, run_dir: str, held: HeldError) -> bool:
         return False
     say(f"fluentlite: process {master['pid']} is stopping; it is started again when that is gone")
     give_up_at = time.monotonic() + _LEAVE_PATIENCE
-    while holder(pid_path(run_dir)) is not None:
+    while holder(pid_path(run_dir)) == master["pid"]:
         if time.monotonic() >= give_up_at:
             raise FluentliteError(
                 f"process {master['pid']} is still stopping. End it with fluentlite stop, then start."

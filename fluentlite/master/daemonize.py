@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterable
 
 from fluentlite.signals import MASTER_SIGNALS, close_descriptors
+
+PATIENCE = 120.0
+"""Seconds that a starter waits for a word of its daemon: longer than that waits for its workers."""
 
 _GONE = b"F"
 _READY = b"R"
@@ -70,12 +74,30 @@ def daemonize(run: Callable[[Starter], int], keep: Iterable[int]) -> tuple[bool,
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
     os.waitpid(child, 0)
-    with open(reader, "rb") as pipe:
-        told = pipe.read()
+    told = _told_by(reader)
     text = told[1:].decode("utf-8", "replace")
     if told[:1] == _READY:
         return True, text
     return False, text or "the master died while it was starting; its log may say why"
+
+
+def _told_by(reader: int) -> bytes:
+    """Return what the daemon says until it closes the pipe; what it has said by then if it does not."""
+    told = b""
+    ends = select.poll()
+    ends.register(reader, select.POLLIN)
+    while ends.poll(PATIENCE * 1000):
+        data = os.read(reader, 65536)
+        if not data:
+            os.close(reader)
+            return told
+        told += data
+    os.close(reader)
+    return (
+        told
+        or _GONE
+        + f"the master has said nothing for {PATIENCE:g} s; is it suspended? See fluentlite status".encode()
+    )
 
 
 def _be_daemon(run: Callable[[Starter], int], writer: int, keep: set[int]) -> None:
