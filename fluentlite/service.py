@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
@@ -69,12 +68,15 @@ def run_start(argv: Sequence[str]) -> int:
 
 def run_stop(argv: Sequence[str]) -> int:
     options = _stop_options("stop", STOP_HELP).read(argv)
-    return 0 if options is None else stop(*_where(options))
+    if options is None:
+        return 0
+    master = _find(options.config)
+    return stop(master.run_dir, _patience(master, options.timeout))
 
 
 def run_restart(argv: Sequence[str]) -> int:
     options = _stop_options("restart", RESTART_HELP).read(argv)
-    return 0 if options is None else restart(options.config, *_where(options))
+    return 0 if options is None else restart(options.config, options.timeout)
 
 
 def run_reload(argv: Sequence[str]) -> int:
@@ -88,10 +90,9 @@ def _stop_options(command: str, text: str) -> Options:
     return parser
 
 
-def _where(options: argparse.Namespace) -> tuple[str, float]:
-    """Return run_dir, and how long a stop may take."""
-    master = _find(options.config)
-    return master.run_dir, master.stop_timeout + _STOP_MARGIN if options.timeout is None else options.timeout
+def _patience(master: MasterSettings, timeout: float | None) -> float:
+    """Return how many seconds a stop may take."""
+    return master.stop_timeout + _STOP_MARGIN if timeout is None else timeout
 
 
 def _find(config: str) -> MasterSettings:
@@ -234,11 +235,12 @@ def reload(config: str, run_dir: str) -> int:
     return 0
 
 
-def restart(config: str, run_dir: str, timeout: float) -> int:
-    """Stop and start; a configuration that cannot be used leaves what runs alone."""
+def restart(config: str, timeout: float | None) -> int:
+    """Stop and start; a configuration that cannot be used leaves what runs alone. *timeout* is that of the stop."""
     from fluentlite.daemon import read_settings
     from fluentlite.master.plan import check_daemon, make_plan
 
-    check_daemon(make_plan(config, os.environ, read_settings).settings.master)
-    stop(run_dir, timeout)
+    master = make_plan(config, os.environ, read_settings).settings.master
+    check_daemon(master)
+    stop(master.run_dir, _patience(master, timeout))
     return start(config, foreground=False)
