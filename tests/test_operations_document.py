@@ -26,6 +26,7 @@ SECTIONS = dict(re.findall(r"^##+ (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | 
 SPEAKERS = [
     *sorted((PACKAGE / "master").glob("*.py")),
     *sorted((PACKAGE / "worker").glob("*.py")),
+    *sorted((PACKAGE / "tls").glob("*.py")),
     *(
         PACKAGE / name
         for name in ("core/hang.py", "daemon.py", "service.py", "stopping.py", "control_client.py")

@@ -1,8 +1,7 @@
-"""One connection to one server: name, TCP, handshake, chunks out, acks in. Nothing here ever waits."""
+"""One connection to one server: name, TCP, TLS, handshake, chunks out, acks in. Nothing here ever waits."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import secrets
@@ -14,25 +13,13 @@ from collections.abc import Sequence
 from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk
 from fluentlite.core.session import Credentials, ForwardSession, State
-from fluentlite.errors import AuthenticationError, RemoteProtocolError
+from fluentlite.errors import AuthenticationError, ConfigError, RemoteProtocolError
 from fluentlite.loop import READ, WRITE, Loop
+from fluentlite.tls.context import client_context
+from fluentlite.tls.transport import TlsTransport
+from fluentlite.transport import TcpTransport, Transport
 from fluentlite.worker.dial import Dialer
-
-RECEIVE_SIZE = 65536
-
-MOST_BUFFERS = 1024
-"""What one sendmsg takes on Linux (IOV_MAX). A chunk read behind a busy writer can have more, small ones."""
-
-
-class _Outgoing:
-    """Buffers that are being written; *chunk_id* is empty for what needs no ack."""
-
-    __slots__ = ("buffers", "chunk_id", "started_at")
-
-    def __init__(self, buffers: Sequence[bytes], chunk_id: str) -> None:
-        self.buffers: list[bytes | memoryview] = list(buffers)
-        self.chunk_id = chunk_id
-        self.started_at = math.inf
+from fluentlite.worker.outgoing import Outgoing
 
 
 class Connection:
@@ -44,7 +31,7 @@ class Connection:
 
     Attributes:
         error: Why it was closed, beginning with the server; empty while it is open.
-        is_refused: The server refused our credentials.
+        is_refused: The server refused our credentials, or could not show its own.
         is_established: Chunks can be sent.
         was_established: They could at some time.
         established_at: When that was (monotonic seconds).
@@ -60,8 +47,8 @@ class Connection:
         self.established_at = math.inf
         self.acks = 0
         self._delivered: list[str] = []
-        self._outgoing: deque[_Outgoing] = deque()
-        self._socket: socket.socket | None = None
+        self._outgoing: deque[Outgoing] = deque()
+        self._transport: Transport | None = None
         self._session: ForwardSession | None = None
         self._deadline = time.monotonic() + settings.connect_timeout
         self._dialer: Dialer | None = Dialer(server, settings.connect_timeout, loop)
@@ -124,9 +111,7 @@ class Connection:
         if now < self.deadline:
             return
         if not self.was_established:
-            self._fail(
-                f"no handshake within {self._settings.connect_timeout:g} s: {self._session.waiting_for()}"
-            )
+            self._fail(f"no handshake within {self._settings.connect_timeout:g} s: {self._waiting_for()}")
         elif self._outgoing and now >= self._outgoing[0].started_at + self._settings.send_timeout:
             self.is_stuck = True
             self._fail(f"it did not take a chunk within {self._settings.send_timeout:g} s")
@@ -144,7 +129,10 @@ class Connection:
         if self._dialer is not None:
             self._dialer.close()
             self._dialer = None
-        self._close_socket()
+        if self._transport is not None:
+            self._loop.unwatch(self._transport.fileno())
+            self._transport.close()
+            self._transport = None
         self._outgoing.clear()
 
     # -- connecting -------------------------------------------------------------------------------------
@@ -161,24 +149,45 @@ class Connection:
             self._fail(self._dialer.error)
 
     def _connected(self, sock: socket.socket) -> None:
-        self._socket = sock
+        try:
+            self._transport = self._over(sock)
+        except (ConfigError, OSError) as exc:  # its files, or no memory
+            sock.close()
+            self._fail(_reason(exc))
+            return
         self._session = ForwardSession(
             self._settings.ack_response_timeout,
             _credentials(self._settings),
             as_json=self._settings.format == "json",
         )
-        self._loop.watch(sock.fileno(), self._on_ready, READ)
+        if not self._transport.is_open:
+            self._read()  # who speaks TLS begins
         self._note_state()
+        self._watch()
+
+    def _over(self, sock: socket.socket) -> Transport:
+        tls = self._settings.tls
+        if tls is None:
+            return TcpTransport(sock)
+        name = tls.server_name or self.server.host
+        return TlsTransport(sock, client_context(tls), name.rstrip("."))
+
+    def _waiting_for(self) -> str:
+        if self._transport is not None and not self._transport.is_open:
+            return "it accepted the connection but does not answer in TLS; is it a Forward input with TLS?"
+        return "" if self._session is None else self._session.waiting_for()
 
     def _note_state(self) -> None:
-        if not self.was_established and self._session is not None and self._session.state is State.OPEN:
+        if self.was_established or self._session is None or self._transport is None:
+            return
+        if self._transport.is_open and self._session.state is State.OPEN:
             self.was_established = True
             self.established_at = time.monotonic()
 
     # -- established ------------------------------------------------------------------------------------
 
     def _send(self, buffers: Sequence[bytes], chunk_id: str) -> None:
-        self._outgoing.append(_Outgoing(buffers, chunk_id))
+        self._outgoing.append(Outgoing(buffers, chunk_id))
         if len(self._outgoing) == 1:
             self._write()
 
@@ -187,15 +196,17 @@ class Connection:
             self._read()
         if events & WRITE and not self.is_closed:
             self._write()
+        self._watch()
 
     def _read(self) -> None:
-        """Take what the peer sent: acks, a part of the handshake, or its end."""
+        """Take what the peer sent: acks, a part of a handshake, or its end."""
         session = self._session
         if session is None or self.is_closed:
             return
         try:
-            session.receive_data(self._open_socket().recv(RECEIVE_SIZE))
+            session.receive_data(self._open_transport().receive())
         except BlockingIOError:
+            self._note_state()  # TLS may be ready now, and the server need not speak first
             return
         except (OSError, RemoteProtocolError) as exc:
             self.is_refused = isinstance(exc, AuthenticationError)
@@ -217,19 +228,23 @@ class Connection:
             while self._outgoing and not self.is_closed:
                 head = self._outgoing[0]
                 head.started_at = min(head.started_at, time.monotonic())
-                _drop_sent(head.buffers, self._open_socket().sendmsg(head.buffers[:MOST_BUFFERS]))
+                head.drop(self._open_transport().send(head.buffers))
                 if not head.buffers:
                     self._written(self._outgoing.popleft())
         except BlockingIOError:
             pass
-        except OSError as exc:
+        except (OSError, RemoteProtocolError) as exc:
             self._read_rest()
             self._fail(_reason(exc))
-        if not self.is_closed:
-            events = READ | WRITE if self._outgoing else READ
-            self._loop.watch(self._open_socket().fileno(), self._on_ready, events)
+        self._watch()
 
-    def _written(self, outgoing: _Outgoing) -> None:
+    def _watch(self) -> None:
+        """Wait for what can be done next."""
+        if self._transport is not None:
+            events = READ | WRITE if self._outgoing or self._transport.has_pending else READ
+            self._loop.watch(self._transport.fileno(), self._on_ready, events)
+
+    def _written(self, outgoing: Outgoing) -> None:
         if not outgoing.chunk_id or self._session is None:
             return
         if self._settings.require_ack_response:
@@ -244,33 +259,14 @@ class Connection:
             seen = self.acks
             self._read()
 
-    def _open_socket(self) -> socket.socket:
-        if self._socket is None:
+    def _open_transport(self) -> Transport:
+        if self._transport is None:
             raise OSError(errno.EBADF, "the connection is closed")
-        return self._socket
+        return self._transport
 
     def _fail(self, reason: str) -> None:
         if not self.error:
             self.close(reason)
-
-    def _close_socket(self) -> None:
-        if self._socket is not None:
-            self._loop.unwatch(self._socket.fileno())
-            with contextlib.suppress(OSError):  # it may never have been connected
-                self._socket.shutdown(socket.SHUT_WR)
-            self._socket.close()
-            self._socket = None
-
-
-def _drop_sent(buffers: list[bytes | memoryview], sent: int) -> None:
-    """Take the first *sent* bytes away."""
-    done = 0
-    while done < len(buffers) and sent >= len(buffers[done]):
-        sent -= len(buffers[done])
-        done += 1
-    del buffers[:done]
-    if sent:
-        buffers[0] = memoryview(buffers[0])[sent:]
 
 
 def _credentials(settings: ForwardSettings) -> Credentials | None:

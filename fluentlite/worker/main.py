@@ -68,11 +68,6 @@ class Worker:
         lifeline: int | None = None,
         configured: Collection[str] | None = None,
     ) -> None:
-        if settings.forward.tls is not None:
-            raise ConfigError(
-                f"{settings.path}: [forward.tls] is configured, but this version does not speak TLS; nothing is sent in "
-                "the clear instead. Remove [forward.tls], or put a TLS tunnel in between."
-            )
         self._settings, self._state_dir, self._stop_timeout = settings, state_dir, stop_timeout
         self._inbox, self._lifeline, self._configured = inbox, lifeline, configured
         self._packer = entry_packer(settings)

@@ -186,7 +186,7 @@ class Sender:
         is_useless = link.was_established and not link.acks and not is_idle
         self._renewal.ended(is_useless_primary=is_useless and self._choice.is_primary(link.server))
         self._report_failure(link)
-        if link.was_established:
+        if link.was_established and not link.is_refused:  # a refusal of ours is no fault of the chunk
             self._count_failure()
         if self._next_link is not None:  # one was being prepared: it takes over
             self._link, self._next_link = self._next_link, None

@@ -3,10 +3,13 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
 import pytest
+from daemon import FLUENTLITE
 from following import numbered
 from kernel import children, is_alive, open_files, process_state
 from writing import Writing
@@ -148,6 +151,22 @@ def test_fifty_workers_at_once(make_daemon, arrivals):
     assert {row["restarts"] for row in daemon.ask()["workers"]} == {1}
 
 
+ILL = """
+import os, sys
+from fluentlite.errors import ConfigError
+from fluentlite.worker.main import Worker
+live = Worker.run
+def run(worker):
+    if worker._settings.path.endswith("/bad.log") and os.path.exists(os.environ["ILL"]):
+        raise ConfigError("bad.log: no worker can work with it")
+    return live(worker)
+Worker.run = run
+from fluentlite.cli import main
+sys.exit(main())
+"""
+"""The same agent, but no worker can follow bad.log as long as there is a file of this name."""
+
+
 def test_one_that_always_dies(make_daemon, arrivals):
     """
     A worker that cannot live is started again later and later, never given up, its reason is in ``status``, and the
@@ -156,15 +175,18 @@ def test_one_that_always_dies(make_daemon, arrivals):
     daemon = make_daemon("bad", "good")
     daemon.announce(r"bad\.log")
     daemon.append("bad", "one")
-    daemon.config["log"][0]["forward"] = {"tls": {"verify": True}}  # with which no worker can work
-    daemon.write_config()
-    daemon.start()
+    ill = daemon.directory / "ill"
+    ill.touch()
+    command = [sys.executable, "-c", ILL, *daemon.command("start")[len(FLUENTLITE) :]]
+    subprocess.run(
+        command, check=True, timeout=60, stdin=subprocess.DEVNULL, env=os.environ | {"ILL": str(ill)}
+    )
     daemon.eventually(lambda: daemon.row("bad")["restarts"] >= 3)
     row = daemon.row("bad")
     daemon.append("good", "one")
     arrivals.wait_for_lines("good", ["one"])
 
-    assert "does not speak TLS" in row["last_error"]
+    assert "bad.log: no worker can work with it" in row["last_error"]
     assert daemon.run("status", "--strict").status == 2
     waits = [
         float(wait) for wait in re.findall(r"bad\.log: .*the next one starts in ([\d.]+) s", daemon.said())
@@ -174,9 +196,7 @@ def test_one_that_always_dies(make_daemon, arrivals):
     # Said with its reason when it begins, not at each death.
     assert len(re.findall(r"\[ERROR\].*bad\.log.*started again", daemon.said())) == 1
 
-    del daemon.config["log"][0]["forward"]
-    daemon.write_config()
-    assert daemon.run("reload").status == 0
+    ill.unlink()
     arrivals.wait_for_lines("bad", ["one"])
 
 
