@@ -31,7 +31,8 @@ As a service:
   install             make it a service of systemd or SysV init; "fluentlite install --help"
   uninstall           take that away again; configuration and positions stay
   import OLD.conf     print a configuration of fluent-agent-lite as TOML; "fluentlite import --help"
-  check [-c FILE]     say what is wrong with a configuration, or what it would do
+  check [-c FILE] [--connect]
+                      say what is wrong with a configuration, or what it would do; try the servers
   start [-c FILE] [--foreground]
                       start the daemon: one worker for each configured log
   status [-c FILE]    how each log is, and what to do where it is not well; --watch, --json, --strict
@@ -52,11 +53,12 @@ New here? Try "fluentlite demo". Then say "fluentlite install", name a server an
 
 
 CHECK_HELP = f"""\
-Usage: fluentlite check [-c FILE]
+Usage: fluentlite check [-c FILE] [--connect]
 
 Reads the configuration FILE (default: $FLUENTLITE_CONFIG, then {DEFAULT_CONFIG_PATH}), says everything that is
 wrong with it, looks at files, permissions and server names, and says what would be done. Changes nothing itself;
 a FILE that does not end in .toml is a shell script of fluent-agent-lite and is run to see what it sets.
+--connect tries the servers as well: name, TCP, TLS, shared key and user, as the workers will; no line is sent.
 Exit status: 0 if it can be used, 1 if not."""
 
 
@@ -172,7 +174,13 @@ def _check(argv: Sequence[str]) -> int:
         return 0
     from fluentlite.config.check import run_check
 
-    return run_check(_config_path("check", argv), os.environ, sys.stdout, sys.stderr)
+    words = [word for word in argv if word != "--connect"]
+    path = _config_path("check", words)
+    if len(words) == len(argv):
+        return run_check(path, os.environ, sys.stdout, sys.stderr)
+    from fluentlite.trying import try_servers
+
+    return run_check(path, os.environ, sys.stdout, sys.stderr, connect=try_servers)
 
 
 def _install(argv: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from fluentlite.config.load import read as read_any
 from fluentlite.config.look import Finding, Resolve, look, resolve_names, subject_of
-from fluentlite.config.model import LogSettings, MasterSettings, Server
+from fluentlite.config.model import LogSettings, MasterSettings, Server, Settings
 from fluentlite.config.problems import printable
 from fluentlite.config.reading import Reading
 from fluentlite.errors import ConfigError
@@ -23,12 +23,14 @@ def run_check(
     *,
     read: Callable[[str, Mapping[str, str]], Reading] = read_any,
     resolve: Resolve = resolve_names,
+    connect: Callable[[Settings], Sequence[Finding]] = lambda _settings: (),
 ) -> int:
     """
     Print to *out* what the configuration would do and what was found, or to *err* why it cannot be used.
 
     Args:
         read: Reads the configuration; another one than that for TOML where the file is of another kind.
+        connect: Tries the servers, where that is wanted.
 
     Returns:
         The exit status: 0, or 1 for an invalid configuration or any finding that is an error.
@@ -39,7 +41,7 @@ def run_check(
         for problem in exc.problems:
             print(problem, file=err)
         return 1
-    findings = look(reading, resolve)
+    findings = [*look(reading, resolve), *connect(reading.settings)]
     out.write(render(reading, findings))
     return 1 if any(finding.level == "error" for finding in findings) else 0
 

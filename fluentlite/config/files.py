@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from fluentlite.config.expand import ExpandError, expand
-from fluentlite.config.kinds import Patterns, UnfitError
+from fluentlite.config.file_kinds import Patterns
+from fluentlite.config.kinds import UnfitError
 from fluentlite.config.problems import Problems, shown, type_name
 from fluentlite.config.textfile import UnreadableError, read_text
 

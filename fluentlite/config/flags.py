@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluentlite.config import schema
+from fluentlite.config.file_kinds import ServersFile
 from fluentlite.config.flag_table import COMMAND, OLD_DEFAULTS, Flag, parse
-from fluentlite.config.kinds import Kind, LogPath, Number, ServersFile, Tag, Text, UnfitError
+from fluentlite.config.kinds import Kind, LogPath, Number, Tag, Text, UnfitError
 from fluentlite.config.model import (
     ForwardSettings,
     LogSettings,

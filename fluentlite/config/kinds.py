@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from fluentlite.config.model import Server
 from fluentlite.config.problems import did_you_mean, shown, type_name
-from fluentlite.config.servers import HOW_TO_WRITE, parse_server, parse_server_list
-from fluentlite.config.textfile import UnreadableError, read_text
+from fluentlite.config.servers import HOW_TO_WRITE, parse_host, parse_server
 
 
 class UnfitError(Exception):
@@ -229,32 +228,15 @@ class Servers(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class ServersFile(Kind):
-    """The path of a file that lists servers; what it becomes are the servers."""
+class HostName(Kind):
+    """The name or address of a host, or nothing."""
 
-    def read(self, value: object, directory: str) -> tuple[Server, ...]:
-        path = Path().read(value, directory)
+    def read(self, value: object, directory: str) -> str:  # noqa: ARG002
+        text = _text(value)
         try:
-            servers, reasons = parse_server_list(read_text(path))
-        except UnreadableError as exc:
-            raise UnfitError(f"names {path}, which {exc}") from exc
-        if reasons:
-            raise UnfitError(*(f"names {path}, of which {reason}. {HOW_TO_WRITE}" for reason in reasons))
-        if not servers:
-            raise UnfitError(f"names {path}, which lists no server. Write one per line.")
-        return tuple(servers)
-
-
-@dataclass(frozen=True, slots=True)
-class Patterns(Kind):
-    """A list of paths, wildcards allowed; each remains as it was written."""
-
-    def read(self, value: object, directory: str) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise UnfitError(f'is {type_name(value)}, not a list. Write a list such as ["conf.d/*.toml"].')
-        for entry in value:
-            Path().read(entry, directory)
-        return tuple(value)
+            return parse_host(text) if text else ""
+        except ValueError as exc:
+            raise UnfitError(f'is no name of a host: {exc}. Write one such as "logs.example".') from None
 
 
 def _unquoted(value: object) -> str:

@@ -42,7 +42,7 @@ def read(path: str, environ: Mapping[str, str], patience: float = PATIENCE) -> R
         ConfigError: It must not be run, did not run to its end, or set what cannot be used; with all problems.
     """
     found = run(path, environ, patience)
-    return Reading(settings_of(found), (found.path,), (), found.warnings)
+    return Reading(settings_of(found), (found.path,), found.warnings)
 
 
 def run(path: str, environ: Mapping[str, str], patience: float = PATIENCE) -> Understood:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fluentlite.config import schema
+from fluentlite.config.file_kinds import ServersFile
 from fluentlite.config.flag_table import OLD_DEFAULTS
-from fluentlite.config.kinds import Kind, ServersFile
+from fluentlite.config.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

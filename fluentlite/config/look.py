@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from fluentlite.config.certificates import look_at_tls
 from fluentlite.config.model import LogSettings, MasterSettings
 from fluentlite.config.reading import Reading
 
@@ -51,10 +52,10 @@ def look(reading: Reading, resolve: Resolve) -> list[Finding]:
     """
     settings = reading.settings
     found = [Finding("warning", "files", warning) for warning in reading.warnings]
-    found += [*_user(settings.master), *_own_files(settings.master), *_secrets(reading.files_with_secrets)]
+    found += [*_user(settings.master), *_own_files(settings.master)]
     found += _servers(settings.logs, resolve)
     has_state = os.path.lexists(settings.master.state_dir)
-    with _rights_of(settings.master.user) as who:
+    with rights_of(settings.master.user) as who:
         if has_state:
             found.append(_directory("state_dir", settings.master.state_dir, who))
         for log in settings.logs:
@@ -90,7 +91,7 @@ def resolve_names(hosts: Collection[str], patience: float = _RESOLVER_PATIENCE) 
 
 
 @contextlib.contextmanager
-def _rights_of(user: str | None) -> Iterator[str]:
+def rights_of(user: str | None) -> Iterator[str]:
     """Have the rights of *user* for a while, if the caller may; yields the name of whose rights they are."""
     account = _account(user) if user else None
     group, groups = os.getegid(), os.getgroups()
@@ -191,20 +192,6 @@ def _nearest_that_exists(path: str) -> str:
     return path
 
 
-def _secrets(files: Collection[str]) -> Iterator[Finding]:
-    for path in files:
-        if _is_open_to_all(path):
-            text = f"{path} holds a secret and everybody can read it. Run: chmod o-rwx {path}"
-            yield Finding("warning", "files", text)
-
-
-def _is_open_to_all(path: str) -> bool:
-    try:
-        return bool(os.stat(path).st_mode & stat.S_IROTH)
-    except OSError:
-        return False  # gone or unreadable, and then nobody's secret
-
-
 def _servers(logs: Collection[LogSettings], resolve: Resolve) -> Iterator[Finding]:
     hosts = {server.host: None for log in logs for server in (*log.forward.primary, *log.forward.secondary)}
     failed = resolve(list(hosts))
@@ -233,7 +220,9 @@ def _log(log: LogSettings, who: str) -> Iterator[Finding]:
     if not log.forward.require_ack_response:
         text = "without acks, lines on their way are lost when a connection or a server breaks"
         yield Finding("warning", subject, text)
-    yield from _tls(log, who)
+    if log.forward.tls is not None:
+        for level, text in look_at_tls(log.forward.tls):
+            yield Finding(level, subject, text)
 
 
 def _log_file(subject: str, path: str, who: str) -> Finding:
@@ -251,20 +240,3 @@ def _log_file(subject: str, path: str, who: str) -> Finding:
         text = f"{who} cannot read it. Correct its owner or mode, or put {who} into its group."
         return Finding("error", subject, text)
     return Finding("ok", subject, f"the file is readable and has {status.st_size} bytes")
-
-
-def _tls(log: LogSettings, who: str) -> Iterator[Finding]:
-    tls = log.forward.tls
-    if tls is None:
-        return
-    text = "TLS is configured, but this version does not speak it, and sends nothing instead. Remove forward.tls."
-    yield Finding("error", subject_of(log), text)
-    for name, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file)):
-        if path and not (os.path.isfile(path) and _may(path, os.R_OK)):
-            text = f"{name} {path} is no file that {who} can read. Correct path or permissions."
-            yield Finding("error", subject_of(log), text)
-    if tls.key_file and _is_open_to_all(tls.key_file):
-        text = f"key_file {tls.key_file} can be read by everybody. Run: chmod o-rwx {tls.key_file}"
-        yield Finding("warning", subject_of(log), text)
-    if not tls.verify:
-        yield Finding("warning", subject_of(log), "verify = false: whoever answers can read the lines")

@@ -17,8 +17,6 @@ class Reading:
     settings: Settings
     files: tuple[str, ...]
     """All files read, the main one first; lists of servers are not among them."""
-    files_with_secrets: tuple[str, ...]
-    """Those of them that hold a secret in plain text."""
     warnings: tuple[str, ...] = ()
     """What the user should know although the configuration can be used; complete sentences."""
 

@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fluentlite.config import model
+from fluentlite.config.file_kinds import Patterns, SecretFile, ServersFile
 from fluentlite.config.kinds import (
     Choice,
     Flag,
+    HostName,
     Integer,
     Kind,
     LogPath,
     Number,
     OwnLog,
     Path,
-    Patterns,
     Servers,
-    ServersFile,
     Tag,
     Text,
 )
@@ -80,6 +80,11 @@ def _keys(
     }
 
 
+def _files(table: str, kind: Kind, *names: str) -> dict[str, Key]:
+    """Keys ``NAME_file``: a file that says what NAME is."""
+    return {f"{name}_file": Key(f"{name}_file", f"{table}.{name}", kind, None) for name in names}
+
+
 MASTER = Table(
     "master",
     _keys(
@@ -107,7 +112,8 @@ SECURITY = Table(
         self_hostname=Text(),
         username=Text(may_be_empty=True),
         password=Text(may_be_empty=True),
-    ),
+    )
+    | _files("forward.security", SecretFile(), "shared_key", "password"),
     optional=True,
 )
 
@@ -120,7 +126,7 @@ TLS = Table(
         cert_file=Path(may_be_empty=True),
         key_file=Path(may_be_empty=True),
         verify=Flag(),
-        server_name=Text(may_be_empty=True),
+        server_name=HostName(),
     ),
     optional=True,
 )
@@ -145,10 +151,7 @@ FORWARD = Table(
         compress=_choice(model.ForwardSettings, "compress"),
         time_as_integer=Flag(),
     )
-    | {
-        name: Key(name, f"forward.{target}", ServersFile(), None)
-        for name, target in {"primary_file": "primary", "secondary_file": "secondary"}.items()
-    },
+    | _files("forward", ServersFile(), "primary", "secondary"),
     {"security": SECURITY, "tls": TLS},
 )
 
@@ -206,6 +209,6 @@ KEYS = {
     key.target: key
     for keys in HEADERS.values()
     for key in keys.values()
-    if not isinstance(key.kind, ServersFile)
+    if not isinstance(key.kind, ServersFile | SecretFile)
 }
 """Each key by what it sets."""

@@ -28,7 +28,7 @@ def parse_server(text: str) -> Server:
     if text.count(":") > 1:
         return Server(_ipv6(text))
     host, colon, port = text.partition(":")
-    return Server(_host(host), _port(port if colon else None))
+    return Server(parse_host(host), _port(port if colon else None))
 
 
 def parse_server_list(text: str) -> tuple[list[Server], list[str]]:
@@ -66,7 +66,14 @@ def _ipv6(text: str) -> str:
     return text
 
 
-def _host(text: str) -> str:
+def parse_host(text: str) -> str:
+    """
+    Returns:
+        The host's name or IPv4 address.
+
+    Raises:
+        ValueError: It is neither; with a reason that completes 'the server "x", but ...'.
+    """
     if not text:
         raise ValueError("it has no host")
     if _ONLY_DIGITS_AND_DOTS.fullmatch(text):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fluentlite.config import schema
 from fluentlite.config.expand import ExpandError, expand, is_reference
+from fluentlite.config.file_kinds import SecretFile
 from fluentlite.config.kinds import UnfitError
 from fluentlite.config.problems import Place, Problems, did_you_mean, quoted, shown, type_name
 from fluentlite.config.schema import Key, Table
@@ -40,7 +41,7 @@ class TableReader:
         self._environ = environ
         self._problems = problems
         self.files_with_secrets: set[str] = set()
-        """Files that hold a secret themselves, not only the name of a variable."""
+        """Files that hold a secret themselves, not only the name of a variable or of another file."""
 
     def read(self, table: Table, content: Mapping[str, object], place: Place) -> Found:
         """Read *content*, which stands at *place*, as a *table*."""
@@ -76,12 +77,15 @@ class TableReader:
             )
         if key.secret and isinstance(value, str) and not is_reference(value):
             self.files_with_secrets.add(place.file)
-        what = name if key.secret else f"{name} = {shown(value)}"
+        is_hidden = key.secret or (isinstance(key.kind, SecretFile) and not key.kind.can_be_shown(value))
+        what = name if is_hidden else f"{name} = {shown(value)}"
         found[key.target] = Given(INVALID, place)
         try:
             expanded = self._expanded(value)
-            if not key.secret and shown(expanded) != shown(value):
+            if not is_hidden and shown(expanded) != shown(value):
                 what += f", which is {shown(expanded)},"
+            if isinstance(key.kind, SecretFile):
+                self.files_with_secrets.add(key.kind.path(expanded, place.directory))
             found[key.target] = Given(key.kind.read(expanded, place.directory), place)
         except ExpandError as exc:
             self._problems.add(place, f"{what} {exc}")

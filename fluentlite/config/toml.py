@@ -20,6 +20,7 @@ from fluentlite.config.model import (
 )
 from fluentlite.config.problems import Place, Problems
 from fluentlite.config.reading import Reading, absolute
+from fluentlite.config.secrecy import open_to_all
 from fluentlite.config.tables import Found, TableReader, join
 from fluentlite.errors import ConfigError, NotConfiguredError
 
@@ -54,11 +55,9 @@ def read(path: str, environ: Mapping[str, str]) -> Reading:
     # No log and nothing else to complain of: not a wrong configuration, but none yet.
     is_untouched = all_read and not logs and len(problems) == 1
     problems.raise_all(NotConfiguredError if is_untouched else ConfigError)
-    return Reading(
-        _settings(path, shared, logs, environ),
-        tuple(document.file for document in documents),
-        tuple(sorted(reader.files_with_secrets)),
-    )
+    settings = _settings(path, shared, logs, environ)
+    files = tuple(document.file for document in documents)
+    return Reading(settings, files, open_to_all(reader.files_with_secrets, settings.logs))
 
 
 def _read_tables(reader: TableReader, document: Document) -> Found:

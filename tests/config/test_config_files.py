@@ -204,11 +204,20 @@ def test_a_directory_that_is_gone_is_told(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def test_reading_tells_the_files_and_those_with_secrets(write, least):
-    """Who wants to look at permissions learns which files hold secrets themselves."""
-    plain = write("a.toml", '[forward.security]\nshared_key = "s3same"\n')
+def test_reading_tells_the_files_and_secrets_that_everybody_can_read(write, least, tmp_path):
+    """Whoever starts it learns which files show a secret: those that hold one themselves, and are open to all."""
+    plain = write("a.toml", '[forward.security]\nshared_key_file = "key"\n')
     indirect = write("b.toml", '[forward.security]\npassword = "${PASSWORD}"\nusername = "u"\n')
     main = write("main.toml", 'include = ["a.toml", "b.toml"]\n' + least)
-    reading = read(main, {"PASSWORD": "p"})
+    key = write("key", "s3same\n")
+    for path, mode in ((plain, 0o644), (indirect, 0o644), (main, 0o644), (key, 0o640)):
+        os.chmod(path, mode)
 
-    assert ((main, plain, indirect), (plain,)) == (reading.files, reading.files_with_secrets)
+    assert ((main, plain, indirect), ()) == (
+        (reading := read(main, {"PASSWORD": "p"})).files,
+        reading.warnings,
+    )
+    os.chmod(key, 0o604)
+    assert read(main, {"PASSWORD": "p"}).warnings == (
+        f"{key} holds a secret and everybody can read it. Run: chmod o-rwx {key}",
+    )

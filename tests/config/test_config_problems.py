@@ -157,6 +157,11 @@ def test_many_logs_without_a_server_are_one_problem(problems_of):
         pytest.param("[forward.security]\npassword = '${{A B:-s3same}}'\n", id="broken-reference"),
         pytest.param("[forward.security]\npassword = '${{NOPE}}s3same'\n", id="unknown-variable-beside"),
         pytest.param("[forward]\nprimary = [{{ shared_key = {0} }}]\n", id="in-a-list-of-servers"),
+        pytest.param("[forward.security]\nshared_key_file = {0}\n", id="in-place-of-its-file"),
+        pytest.param(
+            "[forward.security]\npassword_file = '${{X:-s3same}}'\n", id="in-place-of-its-file-by-reference"
+        ),
+        pytest.param("[forward.security]\nshared_key = {0}\nshared_key_file = '/k'\n", id="beside-its-file"),
         pytest.param(
             "[[log]]\nforward.security.shared_key = {0}\nforward.security.user = {0}\n", id="in-a-log"
         ),

@@ -94,22 +94,25 @@ def test_as_it_is_delivered_it_lacks_only_a_log():
 def test_with_everything_in_effect_it_loads(tmp_path):
     """All tables and keys together are a configuration."""
     path = tmp_path / "main.toml"
-    path.write_text(uncommented("primary_file", "secondary_file"), encoding="utf-8")
+    files = ("primary_file", "secondary_file", "shared_key_file", "password_file")
+    path.write_text(uncommented(*files), encoding="utf-8")
     [log] = load(str(path), {}).logs
 
     assert log.tag == "nginx.access"
     assert log.forward.tls and log.forward.security and log.ping and log.drain_log_tag
 
 
-def test_with_the_lists_of_servers_it_loads(tmp_path):
-    """The files take the place of the lists."""
+def test_with_files_in_their_place_it_loads(tmp_path):
+    """The files take the place of lists and secrets."""
     path = tmp_path / "main.toml"
-    path.write_text(uncommented("primary", "secondary"), encoding="utf-8")
-    (tmp_path / "primary.list").write_text("a\n")
-    (tmp_path / "secondary.list").write_text("b\n")
+    text = uncommented("primary", "secondary", "shared_key", "username", "password", "password_file")
+    path.write_text(text, encoding="utf-8")
+    for name, content in {"primary.list": "a\n", "secondary.list": "b\n", "shared.key": "k\n"}.items():
+        (tmp_path / name).write_text(content)
     [log] = load(str(path), {}).logs
 
     assert [server.host for server in (*log.forward.primary, *log.forward.secondary)] == ["a", "b"]
+    assert log.forward.security.shared_key == "k"
 
 
 def test_a_server_and_a_log_are_enough(tmp_path):

@@ -82,11 +82,7 @@ def test_the_defaults_are_those_of_the_old_agent(read_script, tmp_path):
             tail=TailSettings(read_from_head=False),
         ),
     )
-    assert (reading.files, reading.files_with_secrets, reading.warnings) == (
-        (f"{tmp_path}/old.conf",),
-        (),
-        (),
-    )
+    assert (reading.files, reading.warnings) == ((f"{tmp_path}/old.conf",), ())
     assert reading.settings.path == f"{tmp_path}/old.conf"
 
 
