@@ -11,6 +11,7 @@ import contextlib
 import os
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from fluentlite.config.model import Server
 from fluentlite.core.decode import Reading, ReceivedChunk
 from fluentlite.core.server_session import ServerSecurity, ServerSession, State
 from fluentlite.errors import RemoteProtocolError
+from fluentlite.tls.transport import TlsTransport
+from fluentlite.transport import TcpTransport, Transport
 
 RECEIVE_SIZE = 256 * 1024
 """Bytes taken from a socket at a time; the buffer is reused and stays in the cache."""
@@ -55,6 +58,7 @@ class Receiver:
         reading: How far the entries are looked at.
         acks: Whether clients that ask for acks get them.
         security: Asks every client for the handshake.
+        tls: Speaks TLS with every client; from ``tls.context.server_context``.
         on_problem: Called with one sentence for each client that is disconnected, and why.
         wake: A descriptor; :meth:`poll` returns when it is readable.
 
@@ -70,12 +74,13 @@ class Receiver:
         reading: Reading = Reading.DECODE,
         acks: bool = True,
         security: ServerSecurity | None = None,
+        tls: ssl.SSLContext | None = None,
         on_problem: Callable[[str], None] = lambda _text: None,
         wake: int | None = None,
     ) -> None:
         self.counters = Counters()
         self._on_chunk, self._on_problem = on_chunk, on_problem
-        self._reading, self._acks, self._security = reading, acks, security
+        self._reading, self._acks, self._security, self._tls = reading, acks, security, tls
         self._listener = _listen(address)
         host, port = self._listener.getsockname()[:2]
         self.address = Server(host, port)
@@ -104,7 +109,7 @@ class Receiver:
         """Stop listening and disconnect everybody; what was not acknowledged will be sent again."""
         for key in list((self._selector.get_map() or {}).values()):  # None: closed before
             if isinstance(key.data, _Connection):
-                key.data.socket.close()
+                key.data.transport.close()
         self._listener.close()
         self._selector.close()
 
@@ -134,7 +139,8 @@ class Receiver:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         nonce, auth = (os.urandom(NONCE_SIZE), os.urandom(NONCE_SIZE)) if self._security else (b"", b"")
         session = ServerSession(self._reading, self._security, nonce=nonce, auth=auth)
-        connection = _Connection(sock, peer, session)
+        transport = TcpTransport(sock) if self._tls is None else TlsTransport(sock, self._tls, None)
+        connection = _Connection(sock, peer, session, transport)
         self.counters.connections += 1
         self._selector.register(sock, READ, connection)
         self._send(connection)
@@ -166,20 +172,16 @@ class Receiver:
 
     def _receive(self, connection: _Connection) -> None:
         try:
-            count = connection.socket.recv_into(self._buffer)
-        except BlockingIOError:
-            return
-        except OSError:
-            count = 0  # reset; whether that was in the middle of something, the session knows
-        try:
-            connection.session.receive_data(self._buffer[:count])
-            if count:
+            data = connection.receive(self._buffer)
+            if data is not None:
+                connection.session.receive_data(data)
+            if data:
                 self._take_chunks(connection)
         except RemoteProtocolError as exc:
             connection.refused = True
             self._on_problem(f"{connection.peer}: {exc}; the connection was closed")
         finally:
-            self._send(connection)  # also what was acknowledged before an error
+            self._send(connection)  # also what was acknowledged before an error, or a part of a handshake
 
     def _take_chunks(self, connection: _Connection) -> None:
         while chunk := connection.session.next_chunk():
@@ -194,12 +196,12 @@ class Receiver:
     def _send(self, connection: _Connection) -> None:
         """Send what there is, and wait for what is possible next."""
         connection.unsent += connection.session.take_output()
-        if connection.unsent:
+        if connection.unsent or connection.transport.has_pending:
             try:
-                del connection.unsent[: connection.socket.send(connection.unsent)]
+                del connection.unsent[: connection.transport.send(list(filter(None, [connection.unsent])))]
             except BlockingIOError:
                 pass
-            except OSError:
+            except (OSError, RemoteProtocolError):
                 return self._close(connection)
         if connection.refused or (connection.session.state is State.ENDED and not connection.unsent):
             return self._close(connection)
@@ -209,14 +211,14 @@ class Receiver:
     def _close(self, connection: _Connection) -> None:
         if connection.open:
             self._selector.unregister(connection.socket)
-            connection.socket.close()
+            connection.transport.close()
 
 
 class _Connection:
     """One client."""
 
-    def __init__(self, sock: socket.socket, peer: str, session: ServerSession) -> None:
-        self.socket, self.peer, self.session = sock, peer, session
+    def __init__(self, sock: socket.socket, peer: str, session: ServerSession, transport: Transport) -> None:
+        self.socket, self.peer, self.session, self.transport = sock, peer, session, transport
         self.unsent = bytearray()
         self.refused = False
 
@@ -224,11 +226,23 @@ class _Connection:
     def open(self) -> bool:
         return self.socket.fileno() >= 0
 
+    def receive(self, buffer: memoryview) -> bytes | memoryview | None:
+        """Return what has come, perhaps in *buffer*; ``b""`` at the end, None if there is nothing now."""
+        try:
+            if isinstance(self.transport, TcpTransport):
+                return buffer[: self.socket.recv_into(buffer)]
+            return self.transport.receive()
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""  # reset; whether that was in the middle of something, the session knows
+
     def interest(self) -> int:
         """What to wait for: no more chunks from a client that does not take its acks."""
         if self.session.state is State.ENDED or len(self.unsent) > MAX_UNSENT:
             return WRITE
-        return READ | WRITE if self.unsent else READ
+        can_send = (self.unsent and self.transport.is_open) or self.transport.has_pending
+        return READ | WRITE if can_send else READ
 
 
 def _listen(address: Server) -> socket.socket:

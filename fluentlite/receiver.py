@@ -9,18 +9,25 @@ import re
 import select
 import signal
 import socket
+import ssl
 import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 
+from setproctitle import setproctitle
+
+from fluentlite.config.file_kinds import SecretFile
+from fluentlite.config.kinds import UnfitError
 from fluentlite.config.model import DEFAULT_PORT, Server
+from fluentlite.config.textfile import UnreadableError, read_text
 from fluentlite.core.decode import Reading, ReceivedChunk
 from fluentlite.core.printing import json_lines, raw_lines
 from fluentlite.core.server_session import ServerSecurity
 from fluentlite.forward_server import Counters, Receiver
 from fluentlite.signals import SignalInbox
+from fluentlite.tls.context import server_context
 
 __all__ = ["Counters", "Receiver", "run_receive"]
 
@@ -51,6 +58,7 @@ def run_receive(argv: Sequence[str]) -> int:
             reading=_reading(options),
             acks=not options.no_ack,
             security=_security(options),
+            tls=_tls(options),
             on_problem=_say,
             wake=inbox.fileno(),
         )
@@ -58,7 +66,9 @@ def run_receive(argv: Sequence[str]) -> int:
         reason = _bind_problem(exc)
         _say(f"cannot listen on {options.bind}: {reason}. Choose another address with --bind.")
         return 1
-    _say(f"listening on {receiver.address}")
+    # Whatever secret the command line had, the list of processes does not show it any more.
+    setproctitle(f"fluentlite: receive {receiver.address}")
+    _say(f"listening on {receiver.address}{' with TLS' if options.tls_cert else ''}")
     with receiver:
         return _serve(receiver, inbox, _Ticker(receiver) if options.counter else None)
 
@@ -172,13 +182,16 @@ class _Options:
     shared_key: str | None
     self_hostname: str
     user: list[tuple[str, str]]
+    tls_cert: str
+    tls_key: str
+    tls_client_ca: str
 
 
 def _parse(argv: Sequence[str]) -> _Options:
     parser = argparse.ArgumentParser(
         prog="fluentlite receive",
         description="Receive events over the Forward protocol and print them.",
-        epilog="Secrets on a command line can be seen by every user of this host: this is a tool for tests.",
+        epilog="Secrets on a command line can be seen by every user of this host while it starts: better give files.",
     )
     add = parser.add_argument
     add("--bind", type=_address, default=Server("127.0.0.1", DEFAULT_PORT), metavar="HOST:PORT",
@@ -194,13 +207,25 @@ def _parse(argv: Sequence[str]) -> _Options:
     add("--counter", action="store_true", help="report once a second what arrives, on standard error")
     add("--no-ack", action="store_true", help="give no acks, also to clients that ask for them")
     add("--shared-key", metavar="KEY", help="ask every client for this key, as Fluentd's <security> does")
+    add("--shared-key-file", type=_secret_file, dest="shared_key", metavar="FILE",
+        help="the same, from a file that holds the key and nothing else")  # fmt: skip
     add("--self-hostname", default=DEFAULT_HOSTNAME, metavar="NAME",
         help="what to call itself in the handshake (default: %(default)s)")  # fmt: skip
     add("--user", type=_user, action="append", default=[], metavar="NAME:PASSWORD",
-        help="ask for a user as well; may be given several times; needs --shared-key")  # fmt: skip
+        help="ask for a user as well; may be given several times; needs a shared key")  # fmt: skip
+    add("--user-file", type=_users, action="extend", dest="user", metavar="FILE",
+        help="the same, from a file with NAME:PASSWORD in each line")  # fmt: skip
+    add("--tls-cert", default="", metavar="FILE", help="speak TLS, with this certificate in PEM")
+    add("--tls-key", default="", metavar="FILE", help="the key of that certificate, in PEM")
+    add("--tls-client-ca", default="", metavar="FILE",
+        help="ask every client for a certificate that was signed by one of these, in PEM")  # fmt: skip
     options = parser.parse_args(argv)
     if options.user and not options.shared_key:
-        parser.error("--user needs --shared-key: the handshake that carries users begins with the key")
+        parser.error(
+            "--user needs --shared-key or its file: the handshake that carries users begins with the key"
+        )
+    if bool(options.tls_cert) != bool(options.tls_key) or (options.tls_client_ca and not options.tls_cert):
+        parser.error("TLS needs both --tls-cert and --tls-key")
     return _Options(**vars(options))
 
 
@@ -216,6 +241,26 @@ def _user(text: str) -> tuple[str, str]:
     if not name or not colon:
         raise argparse.ArgumentTypeError("a user is written NAME:PASSWORD")
     return name, password
+
+
+def _secret_file(path: str) -> str:
+    try:
+        return SecretFile().read(path, os.getcwd())
+    except UnfitError as exc:
+        raise argparse.ArgumentTypeError(f"{path} {exc}") from None
+
+
+def _users(path: str) -> list[tuple[str, str]]:
+    try:
+        return [_user(line) for line in read_text(path).splitlines() if line.strip()]
+    except UnreadableError as exc:
+        raise argparse.ArgumentTypeError(f"{path} {exc}") from None
+
+
+def _tls(options: _Options) -> ssl.SSLContext | None:
+    if not options.tls_cert:
+        return None
+    return server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
 
 
 def _reading(options: _Options) -> Reading:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol
 
-Buffer = bytes | memoryview
+Buffer = bytes | bytearray | memoryview
 
 RECEIVE_SIZE = 65536
 """Bytes taken from a socket at a time."""

@@ -37,10 +37,12 @@ class FluentServer:
 
     Args:
         security: ``serverHostname``, ``sharedKey``, ``authorize`` and ``userDict``, or None.
+        tls: What Node.js' ``tls.createServer`` takes, the names of files for ``ca``, ``cert`` and ``key``, or None.
     """
 
-    def __init__(self, security: dict[str, Any] | None = None) -> None:
+    def __init__(self, security: dict[str, Any] | None = None, tls: dict[str, Any] | None = None) -> None:
         options = {"security": security} if security else {}
+        options |= {"tlsOptions": tls} if tls else {}
         self._process = subprocess.Popen(
             node_command("server.js", options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

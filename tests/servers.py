@@ -175,9 +175,22 @@ class Connection:
         """Begin with TLS; what the client does not accept is its own affair."""
         self.socket = wrapped = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         while not self.server.stopping.is_set():
-            with contextlib.suppress(TimeoutError):
+            try:
                 return wrapped.do_handshake()
+            except TimeoutError:
+                continue
+            except ssl.SSLError:
+                self._refuse(wrapped)
+                raise
         return None
+
+    def _refuse(self, wrapped: ssl.SSLSocket) -> None:
+        """Read what the client has sent, so that the alert which says why is not followed by a reset."""
+        self.socket = socket.socket(fileno=wrapped.detach())
+        self.socket.settimeout(STEP)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        self.wait_for_end()
 
     def _record(self, chunk: ReceivedChunk) -> Arrived:
         end = len(self.received) - self.session.unfinished

@@ -210,7 +210,7 @@ class Connection:
             return
         except (OSError, RemoteProtocolError) as exc:
             self.is_refused = isinstance(exc, AuthenticationError)
-            self._fail(_reason(exc))
+            self._fail(_reason(exc) + self._hint())
         acked = session.take_acked()  # also what came before a failure
         self._delivered += acked
         self.acks += len(acked)
@@ -235,7 +235,7 @@ class Connection:
             pass
         except (OSError, RemoteProtocolError) as exc:
             self._read_rest()
-            self._fail(_reason(exc))
+            self._fail(_reason(exc) + self._hint())
         self._watch()
 
     def _watch(self) -> None:
@@ -251,6 +251,13 @@ class Connection:
             self._session.chunk_sent(outgoing.chunk_id, time.monotonic())
         else:
             self._delivered.append(outgoing.chunk_id)
+
+    def _hint(self) -> str:
+        """Whoever is refused by a server in TLS 1.3 has sent a chunk by then, and the alert may be lost on its way back."""
+        is_silent = self.was_established and not self.acks and self._settings.security is None
+        if self._settings.tls is None or not is_silent or self.is_refused:
+            return ""
+        return " before it had answered; does it accept our certificate? See cert_file and key_file in [forward.tls], and its own log"
 
     def _read_rest(self) -> None:
         """Writing failed; acks that came before the end still count, which saves sending again."""

@@ -8,11 +8,11 @@ from fluentserver import FluentServer
 
 @pytest.fixture
 def start_fluent_server():
-    """Start FluentServer of @fluent-org/logger, with its ``security`` if given; stopped after the test."""
+    """Start FluentServer of @fluent-org/logger, with its ``security`` and TLS if given; stopped after the test."""
     servers = []
 
-    def start(security=None):
-        servers.append(FluentServer(security))
+    def start(security=None, tls=None):
+        servers.append(FluentServer(security, tls))
         return servers[-1]
 
     yield start
