@@ -254,8 +254,10 @@ class Connection:
 
     def _hint(self) -> str:
         """Whoever is refused by a server in TLS 1.3 has sent a chunk by then, and the alert may be lost on its way back."""
-        is_silent = self.was_established and not self.acks and self._settings.security is None
-        if self._settings.tls is None or not is_silent or self.is_refused:
+        is_through = self._transport is not None and self._transport.is_open
+        if self._settings.tls is None or self._settings.security is not None or not is_through:
+            return ""
+        if self.acks or self.is_refused:
             return ""
         return " before it had answered; does it accept our certificate? See cert_file and key_file in [forward.tls], and its own log"
 
