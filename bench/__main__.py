@@ -25,6 +25,7 @@ from bench.plan import FULL, QUICK, Plan
 from bench.report import budgets, tables
 from bench.throughput import Case, compare, compare_formats, summary_of_ratios
 from fluentlite import __version__
+from fluentlite.core import squeeze
 from fluentlite.logfile import start_log
 
 ResultT = TypeVar("ResultT")
@@ -122,7 +123,7 @@ def _formats(plan: Plan, directory: Path) -> dict[str, Any]:
         summary = result.summary()
         for name, figures in summary.items():
             figures["ratio_to_plain"] = summary_of_ratios(result.ratios(name, "plain"))
-        return {"line_bytes": 200, **summary}
+        return {"line_bytes": 200, "gzip_by": squeeze.NAME, **summary}
 
     return _in(directory, "formats", run)
 

@@ -89,7 +89,9 @@ def _formats(formats: dict[str, Any]) -> str:
         ]
         for name in FORMATS
     ]
-    return f"Formats, {formats['line_bytes']}-byte lines\n" + _aligned([head, *lines])
+    return f"Formats, {formats['line_bytes']}-byte lines, gzip by {formats['gzip_by']}\n" + _aligned(
+        [head, *lines]
+    )
 
 
 def _memory(memory: dict[str, Any]) -> str:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.certificate import Certificate
 from bench.children import BenchError, Child, Tell
 from bench.loops import HOST
 from fluentlite.config.model import Server
 from fluentlite.core.decode import Reading, ReceivedChunk
 from fluentlite.forward_server import RECEIVE_SIZE, Receiver
+from fluentlite.tls.context import server_context
 
 FIELD = "message"
 
@@ -68,13 +70,15 @@ def raw_sink() -> Sink:
     return Sink("the sink of bytes", _serve_raw)
 
 
-def forward_sink(lines: int, reading: Reading = Reading.COUNT) -> Sink:
+def forward_sink(
+    lines: int, reading: Reading = Reading.COUNT, certificate: Certificate | None = None
+) -> Sink:
     """
-    Speak the Forward protocol and acknowledge.
+    Speak the Forward protocol, over TLS if there is a *certificate*, and acknowledge.
 
     The result comes with the last of *lines*; a second one when the client has gone, to show doubles.
     """
-    return Sink("the Forward server", lambda tell: _serve_forward(lines, reading, tell))
+    return Sink("the Forward server", lambda tell: _serve_forward(lines, reading, certificate, tell))
 
 
 def stamp_sink(lines: int, *, as_forward: bool) -> Sink:
@@ -95,8 +99,8 @@ def _serve_raw(tell: Tell) -> None:
     tell(Arrival(0, size, began, ended))
 
 
-def _serve_forward(lines: int, reading: Reading, tell: Tell) -> None:
-    with _receiver(lambda _chunk: None, reading, tell) as receiver:
+def _serve_forward(lines: int, reading: Reading, certificate: Certificate | None, tell: Tell) -> None:
+    with _receiver(lambda _chunk: None, reading, tell, certificate) as receiver:
         seen, began = receiver.counters, time.monotonic()
         while seen.events < lines and receiver.open_connections:
             receiver.poll()
@@ -134,13 +138,19 @@ def _stamps_raw(lines: int, tell: Tell) -> None:
     tell(ages)
 
 
-def _receiver(on_chunk: Callable[[ReceivedChunk], None], reading: Reading, tell: Tell) -> Receiver:
+def _receiver(
+    on_chunk: Callable[[ReceivedChunk], None],
+    reading: Reading,
+    tell: Tell,
+    certificate: Certificate | None = None,
+) -> Receiver:
     """Return a Forward server that has its first client; a refused one is a bug, and ends the sink."""
 
     def refuse(problem: str) -> None:
         raise BenchError(problem)
 
-    receiver = Receiver(Server(HOST, 0), on_chunk, reading=reading, on_problem=refuse)
+    tls = server_context(certificate.cert_file, certificate.key_file) if certificate else None
+    receiver = Receiver(Server(HOST, 0), on_chunk, reading=reading, tls=tls, on_problem=refuse)
     tell(receiver.address.port)
     while not receiver.open_connections:
         receiver.poll()

@@ -9,17 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.certificate import make_certificate
 from bench.children import BenchError, Child
 from bench.content import Source, append_live
 from bench.loops import control, copy, entry_start, work
 from bench.sinks import Arrival, Sink, forward_sink, raw_sink
+from fluentlite.config.model import TlsSettings
 from fluentlite.core.decode import Reading
 from fluentlite.core.position import SLOT_SIZE, newest
 from fluentlite.worker.checkpoint import checkpoint_path
 
 Subject = Literal["worker", "control", "copy"]
 SUBJECTS: tuple[Subject, ...] = ("worker", "control", "copy")
-FORMATS: dict[str, dict[str, Any]] = {"plain": {}, "gzip": {"compress": "gzip"}, "json": {"format": "json"}}
+FORMATS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "TLS": {"tls": True},
+    "gzip": {"compress": "gzip"},
+    "gzip, TLS": {"compress": "gzip", "tls": True},
+    "json": {"format": "json"},
+}
+"""Name -> settings of [forward]; True stands for those of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +104,16 @@ def compare(case: Case, rounds: int, directory: Path) -> Rounds:
 
 
 def compare_formats(source: Source, rounds: int, directory: Path) -> Rounds:
-    """Run the worker plain, with gzip and as JSON in turn; the server decodes and counts every entry."""
+    """Run the worker plain, with TLS, gzip, both, and as JSON in turn; the server decodes and counts every entry."""
     result = Rounds()
+    certificate = make_certificate(directory)
     for number in range(rounds):
         for name, forward in FORMATS.items():
-            place = directory / f"{name}-{number}"
-            with forward_sink(source.lines, Reading.VERIFY) as sink:
-                result.add(name, _run_worker(Case("formats", source), sink, place, forward))
+            has_tls = "tls" in forward
+            settings = forward | ({"tls": TlsSettings(ca_file=certificate.ca_file)} if has_tls else {})
+            place = directory / f"{name.replace(', ', '-')}-{number}"
+            with forward_sink(source.lines, Reading.VERIFY, certificate if has_tls else None) as sink:
+                result.add(name, _run_worker(Case("formats", source), sink, place, settings))
     return result
 
 
