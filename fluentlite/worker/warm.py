@@ -14,16 +14,18 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import tempfile
 import time
 from pathlib import Path
 
 import msgpack
 
-from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
+from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings, TlsSettings
 from fluentlite.errors import StateError
 from fluentlite.scoreboard import Scoreboard
 from fluentlite.signals import SignalInbox, fork_child
+from fluentlite.tls.context import client_context
 from fluentlite.worker.main import Worker
 
 ROUNDS = 8
@@ -43,6 +45,7 @@ def warm_up() -> None:
     """
     threads = _threads()
     "localhost".encode("idna")  # what looks up a server's name
+    _begin_tls()
     logging.disable()
     try:
         with contextlib.suppress(OSError, StateError):
@@ -53,6 +56,14 @@ def warm_up() -> None:
     finally:
         logging.disable(logging.NOTSET)
     _wait_for_threads(threads)
+
+
+def _begin_tls() -> None:
+    """Say the first words of TLS to nobody: OpenSSL sets itself up then, a megabyte for each process that does it alone."""
+    context = client_context(TlsSettings(verify=False))
+    client = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
 
 
 def _live(directory: Path, name: str) -> None:
