@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from fluentlite.config.model import MasterSettings
 from fluentlite.config.problems import Problems, printable, shown
 
-
 _RUN = re.compile(r"[\w./-]+")
 """What a word of LOGS is looked up by."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import hmac
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -238,22 +239,32 @@ class _MsgpackReader:
 
 
 class _JsonReader:
-    """The same for JSON texts, one after another."""
+    """The same for JSON texts, one after another; an ack as servers write it takes the short way."""
+
+    _plain_ack = re.compile(rb'{"ack": ?"([ !#-\[\]-~]*)"}[ \t\r\n]*')
 
     def __init__(self) -> None:
         self._messages = JsonMessages(MAX_RESPONSE)
         self._unanswered = 0
+        self._plain: list[object] = []
 
     def feed(self, data: bytes) -> None:
-        self._unanswered += len(data)
-        if self._unanswered > MAX_RESPONSE:  # also of blanks, which are kept by nobody
-            raise ValueError(f"{MAX_RESPONSE} bytes without a response")
-        self._messages.feed(data)
+        at = 0
+        while not self._messages.unfinished and (ack := self._plain_ack.match(data, at)):
+            self._plain.append({"ack": ack[1].decode("ascii")})
+            at, self._unanswered = ack.end(), 0
+        self._unanswered += len(data) - at
+        if at < len(data):
+            self._messages.feed(data[at:])
 
     def __iter__(self) -> Iterator[object]:
+        plain, self._plain = self._plain, []
+        yield from plain
         while message := self._messages.next_message():
             self._unanswered = 0
             yield message.content
+        if self._unanswered > MAX_RESPONSE:  # of blanks: nobody keeps them, but they have a limit, too
+            raise ValueError(f"{MAX_RESPONSE} bytes without a response")
 
 
 def _shown(response: object) -> str:

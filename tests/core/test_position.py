@@ -23,6 +23,7 @@ from fluentlite.core.position import (
     Point,
     SlotError,
     State,
+    checkpoint_name,
     decode_slot,
     encode_slot,
     newest,
@@ -134,6 +135,37 @@ def test_any_other_bytes(data):
     """Whatever the bytes are, they are a slot or a SlotError, never something else (T48)."""
     with pytest.raises(SlotError):
         decode_slot(data)
+
+
+_texts = st.sampled_from(["0011223344556677", "/a", "/\ud800", "/a\0", ""]) | st.text(max_size=9)
+_cells = st.integers(0, 2000) | st.integers() | st.floats() | st.booleans() | st.none() | _texts
+_rows = st.lists(_cells, min_size=7, max_size=9) | st.builds(
+    lambda row, index, cell: [*row[:index], cell, *row[index + 1 :]],
+    st.just([64769, 7, 0, 1000, 1000, "0011223344556677", 1200, 17]), st.integers(0, 7), _cells,
+)  # fmt: skip
+_documents = st.fixed_dictionaries(
+    {
+        "path": _texts | _cells,
+        "started": st.booleans() | _cells,
+        "points": st.lists(_rows, max_size=3) | _cells,
+    },
+    optional={"finished": st.lists(_rows, max_size=3), "later": _cells},
+)
+
+
+@given(
+    _documents
+    | st.recursive(_cells, lambda inner: st.lists(inner) | st.dictionaries(_texts, inner), max_leaves=9)
+)
+def test_any_content(document):
+    """Whatever a whole slot says, it is a state that can be written again, or a SlotError of a few words (T48)."""
+    try:
+        sequence, state = decode_slot(slot_of(document))
+    except SlotError as exc:
+        assert len(str(exc)) < 300
+        return
+    assert decode_slot(encode_slot(sequence + 1, state))[1].points == state.points
+    assert checkpoint_name(state.path)
 
 
 REASONS = [

@@ -511,7 +511,9 @@ def test_json_acks_do_not_depend_on_where_reads_cut(data, expected):
         pytest.param(b'{"ack":' + b"9" * 5000 + b"}", "no Forward response", id="very-long-number"),
         pytest.param(b'{"ack":' + b"[" * 50000, "no Forward response", id="deeply-nested"),
         pytest.param(
-            b'{"ack":"' + b"x" * MAX_RESPONSE, "65536 bytes without a response", id="longer-than-any-response"
+            b'{"ack":"' + b"x" * MAX_RESPONSE,
+            "a message of more than 65536 bytes",
+            id="longer-than-any-response",
         ),
         pytest.param(b" \n" * MAX_RESPONSE, "65536 bytes without a response", id="blanks-without-end"),
     ],
@@ -522,6 +524,15 @@ def test_what_is_no_json_ack(data, reason):
     with pytest.raises(RemoteProtocolError, match=reason):
         feed(session, *(data[i : i + 4096] for i in range(0, len(data), 4096)))
     assert session.state is State.BROKEN
+
+
+def test_json_acks_before_a_flood_count():
+    """What was acknowledged before more than anybody sends is delivered (S04)."""
+    for flood in (b" " * 2 * MAX_RESPONSE, b'{"x":"' + b"x" * MAX_RESPONSE):
+        session = waiting_for_acks(A, B, C, as_json=True)
+        with pytest.raises(RemoteProtocolError):
+            feed(session, b" {", b'"ack":"' + A.encode() + b'"}' + json_acks(B) + flood)
+        assert session.take_acked() == [A, B]
 
 
 # -- whatever arrives ---------------------------------------------------------------------------------
