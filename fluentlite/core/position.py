@@ -35,6 +35,7 @@ _LONGEST_REASON = 200
 CHECKPOINT_SUFFIX = ".checkpoint"
 MOST = (1 << 63) - 1
 """The largest offset, size and time that the kernel knows; also of epochs and of a slot's number. Devices and inodes have one bit more."""
+_MOST_EPOCH = MOST >> 1  # it can still be counted up
 _MOST_IDENTITY = (1 << 64) - 1
 _DIGEST = re.compile("[0-9a-f]{16}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._-]")
@@ -222,7 +223,7 @@ def _point(row: Any) -> Point:
     device, inode, epoch, offset, marker_size, digest, size, mtime_ns = row
     return Point(
         identity=Identity(_int(device, _MOST_IDENTITY), _int(inode, _MOST_IDENTITY)),
-        epoch=_int(epoch),
+        epoch=_int(epoch, _MOST_EPOCH),
         offset=_int(offset),
         marker=_marker(marker_size, digest),
         size=_int(size),

@@ -531,7 +531,7 @@ def test_json_acks_before_a_flood_count():
     for flood in (b" " * 2 * MAX_RESPONSE, b'{"x":"' + b"x" * MAX_RESPONSE):
         session = waiting_for_acks(A, B, C, as_json=True)
         with pytest.raises(RemoteProtocolError):
-            feed(session, b" {", b'"ack":"' + A.encode() + b'"}' + json_acks(B) + flood)
+            feed(session, b" {", b'"ack":"' + A.encode() + b'"}' + json_acks(B), flood)
         assert session.take_acked() == [A, B]
 
 
