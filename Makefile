@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 1800
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak fuzz clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fluentlite demo $(FILES)
@@ -25,6 +25,12 @@ bench: $(VENV)/.tested-with
 # Random faults against the real worker for SECONDS (default: half an hour); with ARGS='--logs 20' against the daemon.
 soak: $(VENV)/.tested-with
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
+
+# Inputs that a reader cannot take: SECONDS for each reader, or with ARGS='--target ack' for one. Led by coverage where
+# atheris is installed ($(BIN)/pip install atheris), at random otherwise.
+fuzz: SECONDS := 60
+fuzz: $(VENV)/.tested-with
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tests/wire/fluentserver/node_modules

@@ -9,10 +9,19 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from fluentlite.errors import FluentliteError, StateError
+from fluentlite.core.display import defuse
+from fluentlite.core.snapshot import read_snapshot
+from fluentlite.errors import FluentliteError, RemoteProtocolError, StateError
 from fluentlite.master.directories import socket_path
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Most bytes of an answer. The status of 1,000 logs has 600 KB; as Python's objects it takes up to 24 times its size."""
+
+LONGEST_PROBLEM = 4096
+"""Characters of a problem that are told."""
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -34,6 +43,40 @@ class NoAnswerError(StateError):
         self.pid = pid
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """
+    A master that answers.
+
+    Attributes:
+        pid: As the kernel tells it, where it can; what is signalled must not be chosen by who answers.
+        config: Path of its configuration.
+        is_stopping: It has been told to stop.
+    """
+
+    pid: int
+    config: str
+    is_stopping: bool
+
+
+def ask_master(run_dir: str, timeout: float) -> Running:
+    """
+    Ask who runs in *run_dir*.
+
+    Raises:
+        NotRunningError: Nobody.
+        NoAnswerError: No answer, or none that says so.
+        FluentliteError: We may not ask.
+    """
+    answer, pid = _ask(run_dir, "status", timeout)
+    try:
+        master = read_snapshot(answer).master
+    except RemoteProtocolError as exc:
+        raise NoAnswerError(f"{socket_path(run_dir)}: {exc}", pid) from exc
+    config = master.config if "\0" not in master.config else ""
+    return Running(pid or max(0, int(master.pid)), config, answer["master"].get("is_stopping") is True)
+
+
 def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
     """
     Ask the master whose control socket is in *run_dir*.
@@ -50,6 +93,22 @@ def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
         NoAnswerError: Somebody is there, but no answer came in time, or none that can be understood.
         FluentliteError: We may not ask.
     """
+    return _ask(run_dir, command, timeout)[0]
+
+
+def problems_of(answer: Mapping[str, object]) -> list[str]:
+    """Return why a command was refused or has failed, harmless for a terminal; nothing if it has not."""
+    if answer.get("ok"):
+        return []
+    problems = answer.get("problems")
+    texts = (
+        map(str, problems) if isinstance(problems, list) and problems else ["it was refused without a reason"]
+    )
+    return [defuse(text[:LONGEST_PROBLEM]) for text in texts]
+
+
+def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], int | None]:
+    """As ``ask``, and return also who listens; None if the kernel does not know."""
     path, give_up_at = socket_path(run_dir), time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -65,19 +124,13 @@ def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
             raise _cannot_ask(path, exc) from exc
         pid = _pid_of(connection)
         try:
-            return _understand(_exchange(connection, command, give_up_at))
+            return understand_answer(_exchange(connection, command, give_up_at)), pid
         except TimeoutError as exc:
             raise _no_answer(path, pid, f'did not answer "{command}" within {timeout:g} s') from exc
         except (OSError, ValueError) as exc:
             raise _no_answer(
                 path, pid, f'gave no answer to "{command}" that can be understood ({exc})'
             ) from exc
-
-
-def problems_of(answer: Mapping[str, object]) -> list[str]:
-    """Return why a command was refused or has failed; nothing if it has not."""
-    problems = [] if answer.get("ok") else answer.get("problems")
-    return [str(problem) for problem in problems] if isinstance(problems, list) else []
 
 
 def _connect(connection: socket.socket, path: str, give_up_at: float) -> None:
@@ -101,11 +154,13 @@ def _exchange(connection: socket.socket, command: str, give_up_at: float) -> byt
     connection.settimeout(_remaining(give_up_at))
     with contextlib.suppress(BrokenPipeError):
         connection.sendall(json.dumps({"command": command}).encode() + b"\n", socket.MSG_NOSIGNAL)
-    parts = []
+    answer = bytearray()
     with contextlib.suppress(ConnectionResetError):
         while part := _receive(connection, give_up_at):
-            parts.append(part)
-    return b"".join(parts)
+            answer += part
+            if len(answer) > MAX_ANSWER:
+                raise ValueError(f"it is longer than {MAX_ANSWER} bytes")
+    return bytes(answer)
 
 
 def _receive(connection: socket.socket, give_up_at: float) -> bytes:
@@ -124,12 +179,21 @@ def _remaining(give_up_at: float) -> float:
     return remaining
 
 
-def _understand(answer: bytes) -> dict[str, Any]:
+def understand_answer(answer: bytes) -> dict[str, Any]:
+    """
+    Read an answer, one line of JSON.
+
+    Raises:
+        ValueError: It is none; with the reason.
+    """
     if not answer.endswith(b"\n"):
         raise ValueError(
             "the connection was closed before its end" if answer else "the connection was closed"
         )
-    content = json.loads(answer)
+    try:
+        content = json.loads(answer)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
     return content

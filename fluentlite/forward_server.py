@@ -27,6 +27,10 @@ RECEIVE_SIZE = 256 * 1024
 """Bytes taken from a socket at a time; the buffer is reused and stays in the cache."""
 MAX_UNSENT = 64 * 1024
 """Bytes of acks that wait for a client to take them before nothing more is read from it."""
+MAX_UNFINISHED = 256 * 1024 * 1024
+"""Bytes of messages that have begun to arrive, of all clients together; above it no client may have much of one."""
+MUCH_UNFINISHED = 2 * 1024 * 1024
+"""Bytes; fluentlite's own chunks are smaller."""
 ACCEPT_PAUSE = 0.2
 """Seconds without accepting when the process has no descriptor left; the kernel keeps who waits."""
 BACKLOG = 4096
@@ -91,6 +95,7 @@ class Receiver:
         self._buffer = memoryview(bytearray(RECEIVE_SIZE))
         self._accept_again = 0.0  # time.monotonic() seconds; 0 = accepting
         self._out_of_descriptors = False
+        self._unfinished = 0
 
     def poll(self, timeout: float | None = None) -> None:
         """Wait up to *timeout* seconds (None: for ever) until something can be done, and do it."""
@@ -177,6 +182,7 @@ class Receiver:
                 connection.session.receive_data(data)
             if data:
                 self._take_chunks(connection)
+                self._check_unfinished(connection)
         except RemoteProtocolError as exc:
             connection.refused = True
             self._on_problem(f"{connection.peer}: {exc}; the connection was closed")
@@ -192,6 +198,16 @@ class Receiver:
             if self._acks and chunk.id is not None:
                 connection.session.acknowledge(chunk)
                 self.counters.acks += 1
+
+    def _check_unfinished(self, connection: _Connection) -> None:
+        """Each client may begin a message of 64 MiB and never end it, but not all of them at one time."""
+        self._unfinished += connection.session.unfinished - connection.unfinished
+        connection.unfinished = connection.session.unfinished
+        if self._unfinished > MAX_UNFINISHED and connection.unfinished > MUCH_UNFINISHED:
+            raise RemoteProtocolError(
+                f"it has begun a message of more than {MUCH_UNFINISHED} bytes while all clients together have begun "
+                f"{MAX_UNFINISHED}, the most that is kept"
+            )
 
     def _send(self, connection: _Connection) -> None:
         """Send what there is, and wait for what is possible next."""
@@ -210,6 +226,7 @@ class Receiver:
 
     def _close(self, connection: _Connection) -> None:
         if connection.open:
+            self._unfinished -= connection.unfinished
             self._selector.unregister(connection.socket)
             connection.transport.close()
 
@@ -219,7 +236,7 @@ class _Connection:
 
     def __init__(self, sock: socket.socket, peer: str, session: ServerSession, transport: Transport) -> None:
         self.socket, self.peer, self.session, self.transport = sock, peer, session, transport
-        self.unsent = bytearray()
+        self.unsent, self.unfinished = bytearray(), 0
         self.refused = False
 
     @property

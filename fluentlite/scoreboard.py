@@ -7,6 +7,7 @@ in turn, each with a sequence number and a checksum: whenever the writer is kill
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 import zlib
@@ -186,12 +187,18 @@ def _read_place(place: memoryview) -> tuple[int, bytes] | None:
 
 
 def _decode(heartbeat: float, body: bytes) -> Score:
+    """A worker has fewer rights than the master: whatever it writes, this is a score, and its times are numbers."""
     numbers: Sequence[Any] = _NUMBERS.unpack_from(body)
     server_end = _NUMBERS.size + numbers[-1]
     server, error = body[_NUMBERS.size : server_end], body[server_end:]
     values: dict[str, Any] = dict(zip(_NUMBER_NAMES, numbers[1:], strict=False))
+    values["oldest_unacked"] = _time(values["oldest_unacked"])
     values["server"], values["last_error"] = server.decode(errors="replace"), error.decode(errors="replace")
-    return Score(heartbeat, STATES[numbers[0]], **values)
+    return Score(_time(heartbeat), STATES[numbers[0] % len(STATES)], **values)
+
+
+def _time(seconds: float) -> float:
+    return seconds if math.isfinite(seconds) else 0.0
 
 
 def _cut(text: str, size: int) -> bytes:

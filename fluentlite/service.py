@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from fluentlite.config.model import DEFAULT_CONFIG_PATH, MasterSettings
 from fluentlite.config.whereabouts import find_master
-from fluentlite.control_client import NotRunningError, ask, problems_of
+from fluentlite.control_client import NotRunningError, ask, ask_master, problems_of
+from fluentlite.core.display import defuse
 from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import HeldError, holder
@@ -107,16 +108,16 @@ def _find(config: str) -> MasterSettings:
         return master
     say(f"fluentlite: warning: {warning}", is_error=True)
     try:
-        running = ask(master.run_dir, "status", 5.0)["master"]
+        running = ask_master(master.run_dir, 5.0)
     except NotRunningError:
         raise FluentliteError(
             f"{config} cannot be read, and no fluentlite runs in {master.run_dir}; whether one runs elsewhere is not known. "
             "Correct the name or the file."
         ) from None
-    if os.path.realpath(running["config"]) != os.path.realpath(config):
+    if os.path.realpath(running.config) != os.path.realpath(config):
         raise FluentliteError(
-            f"{config} cannot be read, and process {running['pid']}, which runs in {master.run_dir}, has another "
-            f"configuration. Name that one if you mean it: -c {running['config']}"
+            f"{config} cannot be read, and process {running.pid}, which runs in {master.run_dir}, has another "
+            f"configuration. Name that one if you mean it: -c {defuse(running.config)}"
         )
     return master
 
@@ -177,26 +178,26 @@ def _is_about_to_leave(config: str, run_dir: str, held: HeldError) -> bool:
         FluentliteError: It neither answers nor leaves.
     """
     try:
-        master = ask(run_dir, "status", 5.0)["master"]
+        master = ask_master(run_dir, 5.0)
     except FluentliteError:
         # Somebody else starts it in this moment, or it hangs: either way it was not us who started it.
         raise FluentliteError(
             f"{held}. It does not answer yet: look again with fluentlite status, end it with fluentlite stop."
         ) from None
-    if not master.get("is_stopping"):
-        if os.path.realpath(master["config"]) != os.path.realpath(config):
+    if not master.is_stopping:
+        if os.path.realpath(master.config) != os.path.realpath(config):
             raise FluentliteError(
-                f"process {master['pid']} runs already with this run_dir, {run_dir}, and follows another configuration, "
-                f"{master['config']}. Stop that one, or give {config} a run_dir of its own."
+                f"process {master.pid} runs already with this run_dir, {run_dir}, and follows another configuration, "
+                f"{defuse(master.config)}. Stop that one, or give {config} a run_dir of its own."
             )
-        say(f"fluentlite: runs already, process {master['pid']}, with {master['config']}")
+        say(f"fluentlite: runs already, process {master.pid}, with {defuse(master.config)}")
         return False
-    say(f"fluentlite: process {master['pid']} is stopping; it is started again when that is gone")
+    say(f"fluentlite: process {master.pid} is stopping; it is started again when that is gone")
     give_up_at = time.monotonic() + _LEAVE_PATIENCE
-    while holder(pid_path(run_dir)) == master["pid"]:
+    while holder(pid_path(run_dir)) == master.pid:
         if time.monotonic() >= give_up_at:
             raise FluentliteError(
-                f"process {master['pid']} is still stopping. End it with fluentlite stop, then start."
+                f"process {master.pid} is still stopping. End it with fluentlite stop, then start."
             )
         time.sleep(0.05)
     return True
@@ -210,10 +211,10 @@ def reload(config: str, run_dir: str) -> int:
         0, 1 if it was refused, 7 if no master runs.
     """
     try:
-        own = ask(run_dir, "status", _RELOAD_PATIENCE)["master"]["config"]
+        own = ask_master(run_dir, _RELOAD_PATIENCE).config
         if os.path.realpath(own) != os.path.realpath(config):
             raise FluentliteError(
-                f"what runs in {run_dir} has another configuration, {own}. Name that one if you mean it."
+                f"what runs in {run_dir} has another configuration, {defuse(own)}. Name that one if you mean it."
             )
         answer = ask(run_dir, "reload", _RELOAD_PATIENCE)
     except NotRunningError as exc:
@@ -230,8 +231,9 @@ def reload(config: str, run_dir: str) -> int:
     if problems:
         say("fluentlite reload: nothing has changed; all logs are followed as before", is_error=True)
         return 1
-    changes = answer["changes"]
-    say("fluentlite: reloaded; logs " + ", ".join(f"{what} {count}" for what, count in changes.items()))
+    changes = answer.get("changes")
+    counts = [f"{what} {count}" for what, count in changes.items()] if isinstance(changes, dict) else []
+    say(defuse("fluentlite: reloaded; logs " + ", ".join(counts)))
     return 0
 
 

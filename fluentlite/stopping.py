@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import psutil
 
-from fluentlite.control_client import NoAnswerError, NotRunningError, ask, problems_of
+from fluentlite.control_client import NoAnswerError, NotRunningError, ask, ask_master, problems_of
+from fluentlite.core.display import defuse
 from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
 from fluentlite.master.pidfile import PidFile, holder
@@ -52,7 +53,7 @@ def stop(run_dir: str, timeout: float) -> int:
         if time.monotonic() >= give_up_at:
             return _kill(path, pid, timeout, is_alive)
         time.sleep(0.02)
-    say(f"fluentlite: stopped{answer.get('remains', '')}")
+    say(defuse(f"fluentlite: stopped{answer.get('remains', '')}"))
     return 0
 
 
@@ -72,10 +73,9 @@ def _is_held(path: str, pid: int | None) -> bool:
 def _without_pid_file(run_dir: str) -> int | None:
     """Somebody may have removed the file of a master that lives; return its pid if it answers."""
     try:
-        pid: int = ask(run_dir, "status", 5.0)["master"]["pid"]
-    except (FluentliteError, KeyError):
+        return ask_master(run_dir, 5.0).pid or None
+    except FluentliteError:
         return None
-    return pid
 
 
 def _ask_to_stop(run_dir: str, pid: int, timeout: float) -> dict[str, object]:

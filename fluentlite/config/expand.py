@@ -10,6 +10,10 @@ _REFERENCE = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<inside>[^}]*)(?P<end>\}?)"
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 
 
+LONGEST = 1024 * 1024
+"""Characters that a text may have when all is replaced: a variable of 100 KB, named a thousand times, would fill the memory."""
+
+
 class ExpandError(Exception):
     """A reference that cannot be replaced; the text names it, and never a value."""
 
@@ -23,15 +27,23 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     What was put in is not looked at again.
 
     Raises:
-        ExpandError: For an unknown NAME, a NAME that cannot be one, a missing brace.
+        ExpandError: For an unknown NAME, a NAME that cannot be one, a missing brace, a text that becomes too long.
     """
+    put_in = 0
 
     def value_of(reference: re.Match[str]) -> str:
         if reference["escaped"]:
             return "${"
         if not reference["end"]:
             raise ExpandError('has "${" without "}". Close it, or write "$${" for a literal "${".')
-        return _value(reference["inside"], environ)
+        value = _value(reference["inside"], environ)
+        nonlocal put_in
+        put_in += len(value)
+        if put_in > LONGEST:
+            raise ExpandError(
+                f"is longer than {LONGEST} characters with what its variables hold. Shorten it."
+            )
+        return value
 
     return _REFERENCE.sub(value_of, text)
 

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from fluentlite.config.model import MasterSettings
 from fluentlite.config.problems import Problems, printable, shown
 
+_RUN = re.compile(r"[\w./-]+")
+"""What a word of LOGS is looked up by."""
+
 
 class Notes:
     """Collects problems and warnings; knows which line of the script probably caused a value."""
@@ -17,6 +20,8 @@ class Notes:
     def __init__(self, path: str, script: str) -> None:
         self._path = path
         self._lines = script.split("\n")
+        self._words: dict[str, list[int]] | None = None
+        self._starts: dict[str, int] = {}
         self._complaints: list[tuple[int, str]] = []
         self.warnings: list[str] = []
 
@@ -41,27 +46,44 @@ class Notes:
 
     def line_of(self, name: str) -> int:
         """The last line that sets the variable *name*; 0 if none is seen to."""
-        return max(self._lines_with(re.compile(rf"(?:^|[\s;&|(]){name}\+?=")), default=0)
+        if name not in self._starts:
+            pattern = re.compile(rf"(?:^|[\s;&|(]){name}\+?=")
+            self._starts[name] = max(self._lines_with(pattern), default=0)
+        return self._starts[name]
 
     def line_of_log(self, words: Sequence[str]) -> int:
         """The line with *words* of LOGS, or with the path among them; the one that sets LOGS if they are computed."""
         start = self.line_of("LOGS")
         for part in (words, words[1:2] or words):
             text = r"\s+".join(map(re.escape, part))
-            for number in self._lines_with(re.compile(rf"(?<![\w./-]){text}(?![\w./-])"), start):
-                return number
+            pattern = re.compile(rf"(?<![\w./-]){text}(?![\w./-])")
+            for number in self._lines_with_word(part[-1]):
+                if number >= start and self._has(number, pattern):
+                    return number
         return start
+
+    def _lines_with_word(self, word: str) -> Sequence[int]:
+        """The numbers of the lines that may have *word*; looked up, as there may be thousands of logs and of lines."""
+        if self._words is None:
+            self._words = {}
+            for number, line in enumerate(self._lines, 1):
+                for run in set(_RUN.findall(line)):
+                    self._words.setdefault(run, []).append(number)
+        runs = _RUN.findall(word)
+        return min(
+            (self._words.get(run, ()) for run in runs), key=len, default=range(1, len(self._lines) + 1)
+        )
 
     def _place(self, line: int) -> str:
         return f"{self._path}: line {line}" if line else self._path
 
-    def _lines_with(self, pattern: re.Pattern[str], start: int = 0) -> list[int]:
-        """The numbers of the lines from *start* on with *pattern* that are no comments."""
-        return [
-            number
-            for number, line in enumerate(self._lines, 1)
-            if number >= start and pattern.search(line) and not line.lstrip().startswith("#")
-        ]
+    def _lines_with(self, pattern: re.Pattern[str]) -> list[int]:
+        """The numbers of the lines with *pattern* that are no comments."""
+        return [number for number in range(1, len(self._lines) + 1) if self._has(number, pattern)]
+
+    def _has(self, number: int, pattern: re.Pattern[str]) -> bool:
+        line = self._lines[number - 1]
+        return bool(pattern.search(line)) and not line.lstrip().startswith("#")
 
 
 def run_dir_in(script: str) -> str:
@@ -78,6 +100,6 @@ def run_dir_in(script: str) -> str:
         words = []
     return (
         os.path.abspath(os.path.join("/", words[0]))
-        if len(words) == 1 and words[0]
+        if len(words) == 1 and words[0] and "\0" not in words[0]
         else MasterSettings().run_dir
     )

@@ -12,6 +12,9 @@ from fluentlite.errors import ConfigError
 
 _LONGEST_SHOWN = 80
 
+MOST_TOLD = 100
+"""Problems that are told: whoever reads so many starts anew, and a file that is something else has one on each line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -43,10 +46,14 @@ class Problems:
 
     def __init__(self) -> None:
         self._sentences: dict[str, None] = {}
+        self._untold = 0
 
     def add(self, place: object, text: str) -> None:
         """*text* says what is wrong at *place* and what to do about it; it must not hold a secret."""
-        self._sentences[printable(f"{place}: {text}")] = None
+        if len(self._sentences) < MOST_TOLD:
+            self._sentences[printable(f"{place}: {text}")] = None
+        else:
+            self._untold += 1
 
     def __len__(self) -> int:
         return len(self._sentences)
@@ -56,14 +63,22 @@ class Problems:
         Raises:
             ConfigError: If there is any problem, an error of this *kind* with all of them.
         """
+        more = [f"There are about {self._untold} more problems. Correct these first."] if self._untold else []
         if self._sentences:
-            raise kind(*self._sentences)
+            raise kind(*self._sentences, *more)
 
 
 def printable(text: str) -> str:
-    """*text* on one line and encodable as UTF-8, whatever bytes a file name or a value brought in."""
-    escaped = "".join(char if char >= " " and char != "\x7f" else f"\\x{ord(char):02x}" for char in text)
-    return escaped.encode("utf-8", "backslashreplace").decode()
+    """*text* on one line, encodable as UTF-8 and harmless for a terminal, whatever a file name or a value brought in."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else _escape(ord(char)) for char in text)
+    return text
+
+
+def _escape(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def quoted(text: str) -> str:

@@ -9,8 +9,12 @@ from fluentlite.config.model import DEFAULT_PORT, Server
 
 HOW_TO_WRITE = 'Write "host", "host:port" or "[IPv6 address]:port".'
 
+_LONGEST = 253
+"""Characters of a host's name, as DNS has it."""
+
 _BRACKETS = re.compile(r"\[(?P<host>[^][]*)\](?::(?P<port>.*))?", re.DOTALL)
 _NAME = re.compile(r"[^\s/@:?#\[\]\"'\\,;\x00-\x1f\x7f]+")
+_INTERFACE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 _ONLY_DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 
 
@@ -54,15 +58,18 @@ def _port(text: str | None) -> int:
     if text is None:
         return DEFAULT_PORT
     if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError(f'the port "{text}" is not a number from 1 to 65535')
+        raise ValueError(f'the port "{text[:_LONGEST]}" is not a number from 1 to 65535')
     return int(text)
 
 
 def _ipv6(text: str) -> str:
+    address, percent, interface = text.partition("%")
     try:
-        ipaddress.IPv6Address(text)
+        ipaddress.IPv6Address(address)
     except ValueError:
-        raise ValueError(f'"{text}" is not an IPv6 address') from None
+        raise ValueError(f'"{text[:_LONGEST]}" is not an IPv6 address') from None
+    if percent and not _INTERFACE.fullmatch(interface):
+        raise ValueError(f'"{text[:_LONGEST]}" has behind its "%" what is no name of an interface')
     return text
 
 
@@ -76,6 +83,8 @@ def parse_host(text: str) -> str:
     """
     if not text:
         raise ValueError("it has no host")
+    if len(text) > _LONGEST:
+        raise ValueError(f"the name of its host is longer than {_LONGEST} characters")
     if _ONLY_DIGITS_AND_DOTS.fullmatch(text):
         try:
             ipaddress.IPv4Address(text)

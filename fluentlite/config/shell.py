@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from fluentlite.config.problems import shown
+from fluentlite.config.problems import printable, shown
 from fluentlite.errors import ConfigError
 
 PATIENCE = 30.0
@@ -120,17 +120,7 @@ class _Runner:
             )
 
     def __call__(self, *arguments: str) -> _Outcome:
-        process = subprocess.Popen(
-            [self._bash or "bash", *arguments],
-            stdin=self._script,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            env=self._environ,
-            umask=0o022,
-            start_new_session=True,
-            preexec_fn=_unblock_signals,
-        )
+        process = self._started(arguments)
         with process:
             try:
                 report, chatter = self._collect(process)
@@ -142,6 +132,30 @@ class _Runner:
             report.decode("utf-8", "surrogateescape").split("\0")[:-1],
             self._readable(chatter),
         )
+
+    def _started(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        """
+        Raises:
+            ConfigError: There can be no more processes or descriptors now.
+        """
+        try:
+            return subprocess.Popen(
+                [self._bash or "bash", *arguments],
+                stdin=self._script,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env=self._environ,
+                umask=0o022,
+                start_new_session=True,
+                preexec_fn=_unblock_signals,
+            )
+        except (OSError, subprocess.SubprocessError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            raise ConfigError(
+                f"{self._path}: bash, which is needed to read it, cannot be started ({reason}). Raise the limits of "
+                "processes and open files (ulimit -u, ulimit -n), or try again."
+            ) from exc
 
     def _collect(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         """
@@ -177,7 +191,7 @@ class _Runner:
     def _readable(self, chatter: bytes) -> list[str]:
         lines = [line for line in chatter.decode("utf-8", "replace").splitlines() if line]
         return [
-            _NAME_FOR_BASH.sub(lambda name: "" if name[1] else self._path, line)[:_LONGEST_LINE]
+            printable(_NAME_FOR_BASH.sub(lambda name: "" if name[1] else self._path, line)[:_LONGEST_LINE])
             for line in lines[-_LINES_KEPT:]
         ]
 
@@ -247,7 +261,7 @@ def _unblock_signals() -> None:
 def _why_it_ended(status: int, where: str) -> str:
     if status < 0:
         return f"bash was ended by signal {-status} ({signal.strsignal(-status)}) while it ran the script. Run it again."
-    place = f" at {_NAME_FOR_BASH.sub('', where)}" if where else ""
+    place = f" at {printable(_NAME_FOR_BASH.sub('', where)[:_LONGEST_LINE])}" if where else ""
     return (
         f"the script ended{place} with status {status}, before its last line, by `exit`, `exec`, or a failure under "
         "`set -e` or `set -u`. Let it run to its end, or leave it early with `return`."

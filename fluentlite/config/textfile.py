@@ -24,7 +24,8 @@ def read_text(path: str) -> str:
         # A FIFO would keep us waiting for a writer for ever.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
             _check_kind(os.fstat(file.fileno()).st_mode)
-            data = file.read(_LARGEST + 1)
+            # A terminal with nothing typed has no data at all, not even none.
+            data = file.read(_LARGEST + 1) or b""
     except FileNotFoundError:
         raise UnreadableError("does not exist. Create it, or correct its name.") from None
     except IsADirectoryError:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from fluentlite.config import toml
 from fluentlite.config.expand import ExpandError, expand
+from fluentlite.config.kinds import Path, UnfitError
 from fluentlite.config.legacy_notes import run_dir_in
 from fluentlite.config.model import MasterSettings
 from fluentlite.config.textfile import UnreadableError, read_text
@@ -54,6 +55,6 @@ def _run_dir_in(path: str, environ: Mapping[str, str]) -> str:
         if found is None:
             return ""
         run_dir = tomllib.loads(found[0])["run_dir"]
-        return os.path.abspath(os.path.join(os.path.dirname(path), expand(run_dir, environ)))
-    except (UnreadableError, ValueError, TypeError, ExpandError):
+        return Path().read(expand(run_dir, environ), os.path.dirname(path))
+    except (UnreadableError, UnfitError, ExpandError, ValueError, TypeError, RecursionError):
         return ""

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 import msgpack
 
 from fluentlite.core.messages import MAX_ELEMENTS, UNPACK_OPTIONS, EventTime, Message
+from fluentlite.core.values import check_values
 from fluentlite.errors import RemoteProtocolError
 
 MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
 """Most bytes that the entries of one chunk may have after decompression."""
 MAX_GZIP_MEMBERS = 1 << 16
 """Most gzip members in one chunk; Fluentd appends one for each batch that it buffers."""
+MAX_ID = 1024
+"""Most characters or bytes of a chunk's id: it is sent back. Fluentd's have 24, ours about 60."""
 GZIP_STEP = 16 * 1024
 """Compressed bytes decompressed at a time; zlib copies the rest of a step at the end of each member."""
 GZIP = zlib.MAX_WBITS | 16
@@ -187,6 +190,8 @@ def _option(rest: list[Any]) -> Option:
         raise RemoteProtocolError(f"it sent an option size that is no number from 0 to {MAX_ELEMENTS}")
     if not isinstance(chunk, str | bytes | None):
         raise RemoteProtocolError(f"it sent {kind(chunk)} as the id of a chunk, where a str was expected")
+    if chunk is not None and len(chunk) > MAX_ID:
+        raise RemoteProtocolError(f"it sent a chunk whose id is longer than {MAX_ID} characters")
     if compressed not in (None, "text", "gzip", b"text", b"gzip"):
         raise RemoteProtocolError(
             "it sent entries in a compression other than gzip, which is all that is understood"
@@ -214,6 +219,7 @@ def _events(
 
 def _unpack_events(stream: bytes | memoryview) -> list[Event]:
     """Unpack entries that stand one after another, without an array around them."""
+    check_values(stream)
     unpacker = msgpack.Unpacker(**UNPACK_OPTIONS)
     unpacker.feed(stream)
     events, end = [], 0

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgpack
 
+from fluentlite.core.values import check_values
 from fluentlite.errors import RemoteProtocolError
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -22,6 +23,10 @@ MAX_ELEMENTS = 1 << 20
 """Most events of one message, and most elements of one array or map: Python needs far more room than msgpack."""
 KEPT_MEMORY = 4 * 1024 * 1024
 """Bytes of memory that a connection keeps for its next message."""
+MAX_JSON_BYTES = 16 * 1024 * 1024
+"""Most bytes of one message in JSON, which few clients send: Python needs up to 24 times the room."""
+MAX_JSON_TOKENS = 1 << 21
+"""Most quotation marks and brackets in it; a line has about eight, so that 16 MiB of lines of 80 characters have as many."""
 MAX_JSON_DEPTH = 256
 """Most levels of JSON, well below where Python's parser gives up. msgpack's own limit is 1024."""
 
@@ -150,7 +155,7 @@ class JsonMessages:
     def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.max_bytes = max_bytes
         self._pending = bytearray()
-        self._at = self._depth = 0
+        self._at = self._depth = self._tokens = 0
         self._in_string = False
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -162,12 +167,12 @@ class JsonMessages:
             if self._pending and self._pending[0] not in b"[{":
                 raise ValueError("not an array or an object")
         size = self._find_end()
-        _check_size(size or len(self._pending), self.max_bytes)
+        _check_size(size or len(self._pending), min(self.max_bytes, MAX_JSON_BYTES))
         if size is None:
             return None
         text = self._pending[:size].decode("utf-8", "surrogateescape")
         del self._pending[:size]
-        self._at = 0
+        self._at = self._tokens = 0
         content = json.loads(text, parse_constant=_refuse_constant)
         return Message(_without_lone_surrogates(content) if _SURROGATE_ESCAPE.search(text) else content, size)
 
@@ -183,6 +188,9 @@ class JsonMessages:
                 self._at = len(self._pending)
                 return None
             self._at = match.end()
+            self._tokens += 1
+            if self._tokens > MAX_JSON_TOKENS:
+                raise ValueError(f"more than {MAX_JSON_TOKENS} strings and brackets")
             if match[0] == b'"':
                 self._in_string = True
             elif match[0] in b"[{":
@@ -241,8 +249,13 @@ def _parse(data: memoryview) -> Any:
     as Fluentd sends them: a hundred times slower, and of no use.
     """
     if data[0] in b"\x92\x93" and (tag := _string_at(data, 1)) and (entries := _string_at(data, tag.stop)):
-        options = [msgpack.unpackb(data[entries.stop :], **UNPACK_OPTIONS)] if data[0] == 0x93 else []
+        options = [_unpack(data[entries.stop :])] if data[0] == 0x93 else []
         return [str(data[tag], "utf-8", "surrogateescape"), data[entries], *options]
+    return _unpack(data)
+
+
+def _unpack(data: memoryview) -> Any:
+    check_values(data)
     return msgpack.unpackb(data, **UNPACK_OPTIONS)
 
 

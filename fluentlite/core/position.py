@@ -17,6 +17,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from fluentlite.core.lines import MARKER_SIZE
 from fluentlite.core.rotation import Identity
 
 SLOT_SIZE = 32768
@@ -29,7 +30,14 @@ _CHECKSUM = struct.Struct(">I")
 _PAYLOAD_AT = _HEADER.size + _CHECKSUM.size
 MAX_FINISHED = 8
 """Finished generations that are remembered, so that a start does not take them for missed ones."""
+_LONGEST_REASON = 200
+"""Characters that are told of why a content is not understood; it may quote 32 KiB."""
 CHECKPOINT_SUFFIX = ".checkpoint"
+MOST = (1 << 63) - 1
+"""The largest offset, size and time that the kernel knows; also of epochs and of a slot's number. Devices and inodes have one bit more."""
+_MOST_EPOCH = MOST >> 1  # it can still be counted up
+_MOST_IDENTITY = (1 << 64) - 1
+_DIGEST = re.compile("[0-9a-f]{16}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -133,6 +141,8 @@ def decode_slot(slot: bytes) -> tuple[int, State]:
     payload = slot[_PAYLOAD_AT : _PAYLOAD_AT + length]
     if not magic.startswith(_MAGIC_ANY_VERSION):
         raise SlotError("it is empty" if not slot.strip(b"\0") else "it does not begin as a checkpoint does")
+    if sequence > MOST:
+        raise SlotError(f"its number is {sequence}")
     if len(payload) != length or _checksum(header, payload) != checksum:
         raise SlotError("its checksum does not match")
     if magic != MAGIC:
@@ -140,7 +150,7 @@ def decode_slot(slot: bytes) -> tuple[int, State]:
     try:
         return sequence, _state(json.loads(payload))
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as exc:
-        raise SlotError(f"its content is not understood ({exc})") from exc
+        raise SlotError(f"its content is not understood ({str(exc)[:_LONGEST_REASON]})") from exc
 
 
 def newest(slots: list[bytes]) -> tuple[int, State, list[str]]:
@@ -206,28 +216,43 @@ def _state(document: Any) -> State:
     if not isinstance(document["started"], bool):
         raise TypeError("started is not a boolean")
     points, finished = (tuple(map(_point, document[key])) for key in ("points", "finished"))
-    return State(_str(document["path"]), document["started"], points, finished)
+    return State(_path(document["path"]), document["started"], points, finished)
 
 
 def _point(row: Any) -> Point:
     device, inode, epoch, offset, marker_size, digest, size, mtime_ns = row
     return Point(
-        identity=Identity(_int(device), _int(inode)),
-        epoch=_int(epoch),
+        identity=Identity(_int(device, _MOST_IDENTITY), _int(inode, _MOST_IDENTITY)),
+        epoch=_int(epoch, _MOST_EPOCH),
         offset=_int(offset),
-        marker=Marker(_int(marker_size), _str(digest)),
+        marker=_marker(marker_size, digest),
         size=_int(size),
         mtime_ns=_int(mtime_ns),
     )
 
 
-def _int(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r} is not a whole number")
+def _marker(size: object, digest: object) -> Marker:
+    """As many bytes as a marker says are read from the log when it is compared."""
+    if not _DIGEST.fullmatch(_str(digest)):
+        raise ValueError(f"{digest!a} is no digest")
+    return Marker(_int(size, MARKER_SIZE), _str(digest))
+
+
+def _int(value: object, most: int = MOST) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise TypeError(f"{value!a} is not a whole number up to {most}")
     return value
+
+
+def _path(value: object) -> str:
+    """A path as the system could have given it: bytes that are no UTF-8 are surrogates, and there is no NUL."""
+    path = _str(value)
+    if b"\0" in path.encode("utf-8", "surrogateescape"):
+        raise ValueError("its path has a NUL character")
+    return path
 
 
 def _str(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a string")
+        raise TypeError(f"{value!a} is not a string")
     return value

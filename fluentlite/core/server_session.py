@@ -77,7 +77,7 @@ class ServerSession:
         """What the client calls itself; empty before, or without, the handshake."""
         self._reading, self._security, self._nonce, self._auth = reading, security, nonce, auth
         self._messages: Messages | None = None
-        self._output = b""
+        self._output = bytearray()  # thousands of acks may be due to one read
         if security:
             self._say_helo(security)
 
@@ -131,7 +131,8 @@ class ServerSession:
 
     def take_output(self) -> bytes:
         """Return what has to be sent now: HELO, PONG, acks; often nothing."""
-        output, self._output = self._output, b""
+        output = bytes(self._output)
+        self._output.clear()
         return output
 
     @property
@@ -145,7 +146,7 @@ class ServerSession:
         if not security.users:
             self._auth = b""
         self.state = State.WAIT_PING
-        self._output = msgpack.packb(["HELO", {"nonce": self._nonce, "auth": self._auth, "keepalive": True}])
+        self._output += msgpack.packb(["HELO", {"nonce": self._nonce, "auth": self._auth, "keepalive": True}])
 
     def _receive_ping(self, message: Message) -> None:
         security = self._security

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import enum
 import hmac
-import json
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgpack
 
 from fluentlite.core.handshake import password_digest, shared_key_digest
+from fluentlite.core.messages import MALFORMED, JsonMessages
 from fluentlite.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 
 MAX_RESPONSE = 64 * 1024
 """Most bytes of an unfinished response. An ack has about 40, a HELO about 100."""
+MAX_ELEMENTS = 16
+"""
+Most elements of an array or a map in a response; a PONG has 5. msgpack makes room for all that are promised, so
+that a thousand arrays in each other, 5 KiB on the wire, would otherwise be hundreds of megabytes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,9 @@ class ForwardSession:
             for response in self._reader:
                 self._response(response)
         except RemoteProtocolError:
+            self.state = State.BROKEN
             raise
-        except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as exc:
+        except MALFORMED as exc:
             raise self._broken(
                 f"it sent something that is no Forward response ({str(exc) or type(exc).__name__})"
             ) from exc
@@ -208,56 +216,61 @@ class ForwardSession:
 
 class _Reader(Protocol):
     def feed(self, data: bytes) -> None: ...
-    def __iter__(self) -> Any: ...
-    def __next__(self) -> object: ...
+    def __iter__(self) -> Iterator[object]: ...
 
 
 class _MsgpackReader:
     """Responses cut anywhere, several or parts of one at a time; strings stay bytes."""
 
     def __init__(self) -> None:
-        self._unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=MAX_RESPONSE)
+        self._unpacker = msgpack.Unpacker(
+            raw=True,
+            strict_map_key=False,
+            max_buffer_size=MAX_RESPONSE,
+            max_array_len=MAX_ELEMENTS,
+            max_map_len=MAX_ELEMENTS,
+        )
 
     def feed(self, data: bytes) -> None:
         self._unpacker.feed(data)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[object]:
         return iter(self._unpacker)
-
-    def __next__(self) -> object:
-        return next(self._unpacker)
 
 
 class _JsonReader:
-    """The same for JSON texts, one after another."""
+    """The same for JSON texts, one after another; an ack as servers write it takes the short way."""
+
+    _plain_ack = re.compile(rb'{"ack": ?"([ !#-\[\]-~]*)"}[ \t\r\n]*')
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._decoder = json.JSONDecoder()
+        self._messages = JsonMessages(MAX_RESPONSE)
+        self._unanswered = 0
+        self._plain: list[object] = []
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) > MAX_RESPONSE:
-            raise ValueError("a response without end")
+        at = 0
+        while not self._messages.unfinished and (ack := self._plain_ack.match(data, at)):
+            self._plain.append({"ack": ack[1].decode("ascii")})
+            at, self._unanswered = ack.end(), 0
+        self._unanswered += len(data) - at
+        if at < len(data):
+            self._messages.feed(data[at:])
 
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> object:
-        text = self._buffer.decode("utf-8", "replace").lstrip()
-        if not text.startswith("{"):
-            if text:
-                raise ValueError(f"{text[:40]!r} is no JSON object")
-            raise StopIteration
-        try:
-            response, end = self._decoder.raw_decode(text)
-        except json.JSONDecodeError:
-            raise StopIteration from None
-        self._buffer = text[end:].encode()
-        return response
+    def __iter__(self) -> Iterator[object]:
+        plain, self._plain = self._plain, []
+        yield from plain
+        while message := self._messages.next_message():
+            self._unanswered = 0
+            yield message.content
+        if self._unanswered > MAX_RESPONSE:  # of blanks: nobody keeps them, but they have a limit, too
+            raise ValueError(f"{MAX_RESPONSE} bytes without a response")
 
 
 def _shown(response: object) -> str:
     """What a peer sent, short and harmless enough for our log."""
-    text = ascii(response)
+    try:
+        text = ascii(response)
+    except RecursionError:
+        return "something that is nested deeply"
     return text if len(text) <= 80 else text[:77] + "..."

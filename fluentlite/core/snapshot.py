@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fluentlite.errors import RemoteProtocolError
+
+MOST = 1 << 64
+"""The largest number that is believed, in either direction."""
+
+LONGEST_TEXT = 8192
+"""Characters of a text that are kept: a path has up to 4,096."""
 
 _T = TypeVar("_T")
 
@@ -103,7 +108,9 @@ def _parts(answer: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Mapping[s
         return master, workers
     problems = answer.get("problems")
     if isinstance(problems, list) and problems:
-        raise RemoteProtocolError("the master refused to answer: " + " ".join(map(str, problems)))
+        raise RemoteProtocolError(
+            "the master refused to answer: " + " ".join(map(str, problems))[:LONGEST_TEXT]
+        )
     raise RemoteProtocolError(
         'the master\'s answer is no status: it is of another version than this command. Say "fluentlite restart".'
     )
@@ -125,7 +132,8 @@ def _object(kind: type[_T], values: Mapping[str, Any]) -> _T:
 def _fitting(value: object, default: object) -> object:
     if isinstance(default, str):
         if isinstance(value, list):
-            return "\n".join(map(str, value))
-        return value if isinstance(value, str) else default
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if is_number else default
+            return "\n".join(item for item in value if isinstance(item, str))[:LONGEST_TEXT]
+        return value[:LONGEST_TEXT] if isinstance(value, str) else default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Also false for NaN. What is shown and calculated with must have the size of a number that was counted.
+    return value if is_number and -MOST <= value <= MOST else default  # type: ignore[operator]

@@ -39,6 +39,9 @@ REQUEST_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 30.0
 """Seconds without progress after which a client that does not read its answer is left."""
 
+WHOLE_ANSWER_TIMEOUT = 300.0
+"""Seconds for all of it: who takes a byte now and then would hold its megabyte, and its place, for ever."""
+
 ACCEPTED_PER_TURN = 16
 
 PAUSE = 1.0
@@ -207,6 +210,7 @@ class _Client:
         self._socket, self._loop, self._asked, self._closed = connection, loop, asked, closed
         self.peer = _peer_of(connection)
         self.deadline = time.monotonic() + REQUEST_TIMEOUT
+        self._give_up_at = math.inf
         self._request = b""
         self._unsent = memoryview(b"")
         loop.watch(connection.fileno(), self._on_request)
@@ -227,7 +231,8 @@ class _Client:
         if self._socket.fileno() < 0:
             return
         self._unsent = memoryview(json.dumps(answer).encode() + b"\n")
-        self.deadline = time.monotonic() + ANSWER_TIMEOUT
+        self._give_up_at = time.monotonic() + WHOLE_ANSWER_TIMEOUT
+        self._note_progress()
         self._loop.watch(self._socket.fileno(), self._on_writable, WRITE)
         self._on_writable(WRITE)
 
@@ -264,12 +269,15 @@ class _Client:
         try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent, socket.MSG_NOSIGNAL) :]
-                self.deadline = time.monotonic() + ANSWER_TIMEOUT
+                self._note_progress()
         except BlockingIOError:
             return
         except OSError:
             pass  # it does not want to know any more
         self.close()
+
+    def _note_progress(self) -> None:
+        self.deadline = min(time.monotonic() + ANSWER_TIMEOUT, self._give_up_at)
 
 
 def _peer_of(connection: socket.socket) -> Peer:

@@ -1,10 +1,14 @@
 """Files: missing, broken, included."""
 
 import os
+import time
 
 import pytest
 
+from fluentlite.config.model import MasterSettings
+from fluentlite.config.problems import MOST_TOLD
 from fluentlite.config.toml import load, read
+from fluentlite.config.whereabouts import find_master
 from fluentlite.errors import ConfigError
 
 
@@ -221,3 +225,91 @@ def test_reading_tells_the_files_and_secrets_that_everybody_can_read(write, leas
     assert read(main, {"PASSWORD": "p"}).warnings == (
         f"{key} holds a secret and everybody can read it. Run: chmod o-rwx {key}",
     )
+
+
+# -- whatever it is -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal():
+    """The path of a terminal at which nobody types."""
+    master, slave = os.openpty()
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_terminal_is_read_as_nothing(load_text, least, terminal):
+    """A device that has nothing to say now neither blocks nor breaks the reading."""
+    assert load_text(f'include = ["{terminal}"]\n{least}').logs
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/dev/zero", "is larger than 16 MiB"),
+        ("/proc/self/mem", "cannot be read"),
+        ("/", "is a directory"),
+    ],
+)
+def test_what_is_no_file_of_text(problems_of, least, path, words):
+    """A device without end, memory, a directory: each is refused at once, and said."""
+    (problem,) = problems_of(f'include = ["{path}"]\n{least}')
+    assert words in problem
+
+
+def test_a_pipe_keeps_nobody_waiting(problems_of, least, tmp_path):
+    """A pipe into which nobody writes is refused, not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    (problem,) = problems_of(f'include = ["pipe"]\n{least}')
+    assert "is no regular file" in problem
+
+
+BOMBS = {
+    "deep": "x = " + "[" * 100_000,
+    "deep-key": "a" + ".a" * 3000 + " = 1",
+    "long-number": "x = " + "9" * 5000,
+    "long-hex": "[master]\nnice = 0x" + "f" * 400_000,
+    "impossible-date": "x = 9999-13-32T25:61:61Z",
+    "100-000-keys": "".join(f"k{number} = 1\n" for number in range(100_000)),
+    "10-000-empty-logs": "log = [" + "{}," * 10_000 + "]",
+    "100-000-servers": "[forward]\nprimary = [" + '"a b",' * 100_000 + "]",
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_what_could_explode(problems_of, text):
+    """Depth, length and number cost time in proportion, and are told in at most a hundred sentences that are short."""
+    began = time.process_time()
+    problems = problems_of(text)
+
+    assert time.process_time() - began < 10.0
+    assert 0 < len(problems) <= MOST_TOLD + 1
+    assert max(map(len, problems)) < 400
+    if "{}" in text or "k9" in text:
+        assert problems[-1].startswith("There are about ")
+
+
+def test_variables_put_in_again_and_again(problems_of, least):
+    """A variable of 100 KB that is named a thousand times does not become 100 MB."""
+    text = least.replace("/var/log/app.log", "/" + "${LONG}" * 1000)
+    (problem,) = problems_of(text, {"LONG": "x" * 100_000})
+
+    assert "is longer than 1048576 characters with what its variables hold" in problem
+    assert len(problem) < 300
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, '"/a\\u0000b"', '"~x"', '""', "7", '"${NONE}"'])
+def test_a_run_dir_that_is_none(write, value):
+    """Of a broken configuration only a run_dir that can be one is believed; the default is looked at otherwise."""
+    settings, warning = find_master(write("main.toml", f"broken\nrun_dir = {value}\n"), {})
+
+    assert settings == MasterSettings()
+    assert "cannot be read" in warning
+
+
+def test_a_shell_configuration_with_a_nul_in_its_run_dir(write):
+    """The same for the text of a script."""
+    settings, _ = find_master(write("old.conf", "FLUENTLITE_RUN_DIR=/a\0b\n"), {})
+
+    assert settings == MasterSettings()

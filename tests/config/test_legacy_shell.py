@@ -1,10 +1,12 @@
 """Sourcing a shell configuration: what it may do, what it sees, and how it can fail."""
 
 import contextlib
+import errno
 import os
 import signal
 import time
 
+import psutil
 import pytest
 
 from fluentlite.config.shell import source
@@ -303,6 +305,53 @@ def test_no_descriptor_and_no_zombie_is_left(run):
     assert os.listdir("/proc/self/fd") == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_without_a_process_it_says_so(problem, monkeypatch):
+    """Where no process can be started, that is a problem of the configuration's reading like all others."""
+
+    def refuse(*_args, **_kwargs):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("fluentlite.config.shell.subprocess.Popen", refuse)
+    assert "cannot be started (Resource temporarily unavailable). Raise the limits" in problem(
+        "TAG_PREFIX=raw"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("kill -STOP $$", "did not end within 1 s", id="stops-itself"),
+        pytest.param(
+            "trap '' TERM HUP INT; while :; do :; done", "did not end within 1 s", id="will-not-end"
+        ),
+        pytest.param("while :; do echo x; done", "did not end within 1 s", id="output-without-end"),
+        pytest.param("while :; do echo x >&2; done", "did not end within 1 s", id="errors-without-end"),
+        pytest.param("exec 1>&- 2>&- 62>&-; sleep 60", "did not end within 1 s", id="closes-all-and-stays"),
+        pytest.param("exec 62>&-", "ended with status", id="closes-the-report"),
+        pytest.param(
+            "dd if=/dev/zero bs=1M count=64 status=none >&62", "hold more than 16 MiB", id="report-of-nuls"
+        ),
+    ],
+)
+def test_whatever_a_script_does_it_ends(problem, text, expected):
+    """Time and memory are bounded, whatever a script does with its signals, descriptors and output."""
+    before = psutil.Process().memory_info().rss
+    began = time.monotonic()
+
+    assert expected in problem(text, patience=1.0)
+    assert time.monotonic() - began < 10.0
+    assert psutil.Process().memory_info().rss - before < 64 << 20
+
+
+def test_what_bash_says_moves_no_cursor(problem, run):
+    """What a script writes to standard error is told as text, whether it fails or not."""
+    text = r"printf '\e[2J\xc2\x9b2J\xe2\x80\xae\n' >&2"
+    expected = "\\x1b[2J\\x9b2J\\u202e"
+
+    assert run(text).chatter == (expected,)
+    assert f"bash said: {expected}" in problem(f"{text}\nexit 3")
 
 
 def test_without_bash_it_says_so(problem, monkeypatch):

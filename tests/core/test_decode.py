@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 
 import msgpack
 import pytest
 
-from fluentlite.core import decode
+from fluentlite.core import decode, values
 from fluentlite.core.decode import Event, Mode, Reading, decode_chunk, gunzip
 from fluentlite.core.messages import MAX_ELEMENTS, EventTime, MsgpackMessages
 from fluentlite.errors import RemoteProtocolError
@@ -140,6 +141,34 @@ def test_gzip_bomb():
     for data, limit in (bomb, (1 << 20) - 1), (bomb * 3, 1 << 21):
         with pytest.raises(RemoteProtocolError, match=f"more than {limit} bytes"):
             gunzip(data, limit)
+
+
+@pytest.mark.parametrize("is_deep", [False, True], ids=["flat", "deep"])
+def test_a_bomb_of_values(monkeypatch, is_deep):
+    """
+    A little gzip that holds very many empty maps is refused before one of them is built: at the limit of decompression
+    they would be 5 GB. Here all is a fiftieth.
+    """
+    monkeypatch.setattr(values, "MAX_VALUES", 80_000)
+    maps = b"\xdc\x50\x00" + b"\x80" * 0x5000
+    record = b"\x92\x01\x81\xa0" + (b"\x92" * 5 + maps * 6 if is_deep else b"\x96" + maps * 6)
+    chunk = ["app", gzip.compress(record), {"compressed": "gzip"}]
+    assert len(chunk[1]) < 1000
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="more than 80000 values"):
+            read(chunk)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_id():
+    """An id is sent back, so it has its limit; to be acknowledged 64 MiB at a time is nobody's right."""
+    assert read(["app", PACKED, {"chunk": "x" * 1024}]).id == "x" * 1024
+    for ident in ("x" * 1025, b"x" * 1025):
+        with pytest.raises(RemoteProtocolError, match="whose id is longer than 1024"):
+            read(["app", PACKED, {"chunk": ident}])
 
 
 def test_many_gzip_members(monkeypatch):

@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fluentlite.core.lines import MARKER_SIZE
 from fluentlite.core.position import (
     MAX_FINISHED,
+    MOST,
     SLOT_SIZE,
     Marker,
     NewerVersionError,
     Point,
     SlotError,
     State,
+    checkpoint_name,
     decode_slot,
     encode_slot,
     newest,
@@ -42,18 +45,21 @@ PAYLOAD = (
 )
 SLOT = b"FLUENTL1" + bytes.fromhex("0000000000000102 0000010e 181e0924") + PAYLOAD
 
+MOST_IDENTITY = (1 << 64) - 1
 points = st.builds(
     Point,
-    identity=st.builds(Identity, st.integers(0, 1 << 64), st.integers(0, 1 << 64)),
+    identity=st.builds(Identity, st.integers(0, MOST_IDENTITY), st.integers(0, MOST_IDENTITY)),
     epoch=st.integers(0, 1 << 32),
-    offset=st.integers(0, 1 << 63),
+    offset=st.integers(0, MOST),
     marker=st.builds(Marker, st.integers(0, 1024), st.text("0123456789abcdef", min_size=16, max_size=16)),
-    size=st.integers(0, 1 << 63),
-    mtime_ns=st.integers(0, 1 << 63),
+    size=st.integers(0, MOST),
+    mtime_ns=st.integers(0, MOST),
 )
 states = st.builds(
     State,
-    path=st.text(st.characters(), max_size=100),
+    path=st.binary(max_size=100).map(
+        lambda path: path.replace(b"\0", b"/").decode("utf-8", "surrogateescape")
+    ),
     is_started=st.booleans(),
     points=st.lists(points, max_size=20).map(tuple),
     finished=st.lists(points, max_size=MAX_FINISHED).map(tuple),
@@ -79,7 +85,7 @@ def test_what_follows_a_slot_does_not_matter():
     assert decode_slot(SLOT + b"x" * 99) == (0x102, STATE)
 
 
-@given(st.integers(0, (1 << 64) - 1), states)
+@given(st.integers(0, MOST), states)
 def test_what_is_written_is_read(sequence, state):
     """Whatever the state, its slot gives it back."""
     assert decode_slot(encode_slot(sequence, state)) == (sequence, state)
@@ -131,6 +137,37 @@ def test_any_other_bytes(data):
         decode_slot(data)
 
 
+_texts = st.sampled_from(["0011223344556677", "/a", "/\ud800", "/a\0", ""]) | st.text(max_size=9)
+_cells = st.integers(0, 2000) | st.integers() | st.floats() | st.booleans() | st.none() | _texts
+_rows = st.lists(_cells, min_size=7, max_size=9) | st.builds(
+    lambda row, index, cell: [*row[:index], cell, *row[index + 1 :]],
+    st.just([64769, 7, 0, 1000, 1000, "0011223344556677", 1200, 17]), st.integers(0, 7), _cells,
+)  # fmt: skip
+_documents = st.fixed_dictionaries(
+    {
+        "path": _texts | _cells,
+        "started": st.booleans() | _cells,
+        "points": st.lists(_rows, max_size=3) | _cells,
+    },
+    optional={"finished": st.lists(_rows, max_size=3), "later": _cells},
+)
+
+
+@given(
+    _documents
+    | st.recursive(_cells, lambda inner: st.lists(inner) | st.dictionaries(_texts, inner), max_leaves=9)
+)
+def test_any_content(document):
+    """Whatever a whole slot says, it is a state that can be written again, or a SlotError of a few words (T48)."""
+    try:
+        sequence, state = decode_slot(slot_of(document))
+    except SlotError as exc:
+        assert len(str(exc)) < 300
+        return
+    assert decode_slot(encode_slot(sequence + 1, state))[1].points == state.points
+    assert checkpoint_name(state.path)
+
+
 REASONS = [
     pytest.param(b"", "it is cut short", id="nothing"),
     pytest.param(b"\0" * SLOT_SIZE, "it is empty", id="nuls"),
@@ -171,6 +208,51 @@ def test_a_part_that_is_none(key, value):
     """The same for its other parts (T48)."""
     with pytest.raises(SlotError, match="content is not understood"):
         decode_slot(slot_of({**json.loads(PAYLOAD), key: value}))
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        pytest.param(0, 1 << 64, id="device"),
+        pytest.param(1, 1 << 64, id="inode"),
+        pytest.param(2, 1 << 63, id="epoch"),
+        pytest.param(3, 1 << 70, id="offset"),
+        pytest.param(3, 1 << 63, id="offset-as-no-kernel-has-it"),
+        pytest.param(4, 1 << 40, id="marker-of-a-terabyte"),
+        pytest.param(4, MARKER_SIZE + 1, id="marker-longer-than-any"),
+        pytest.param(5, "", id="no-digest"),
+        pytest.param(5, "0011223344556677" * 1000, id="long-digest"),
+        pytest.param(5, "001122334455667X", id="digest-with-an-x"),
+        pytest.param(6, 1 << 63, id="size"),
+        pytest.param(7, 1 << 63, id="time"),
+    ],
+)
+def test_an_absurd_value(index, value):
+    """
+    A number that no kernel or worker can have written is refused: as an offset it would be an error of ours at each
+    start, as the size of a marker a terabyte of memory (T48).
+    """
+    document = json.loads(PAYLOAD)
+    for kind in ("points", "finished"):
+        damaged = json.loads(PAYLOAD)
+        damaged[kind][0][index] = value
+        assert damaged != document
+        with pytest.raises(SlotError, match="content is not understood") as caught:
+            decode_slot(slot_of(damaged))
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("path", ["/a\0b", "/a\ud800b"], ids=["nul", "half-a-character"])
+def test_a_path_that_no_system_has(path):
+    """A path that could not be looked at is refused (T48)."""
+    with pytest.raises(SlotError, match="content is not understood"):
+        decode_slot(slot_of({**json.loads(PAYLOAD), "path": path}))
+
+
+def test_the_last_number_of_a_slot():
+    """A slot whose number leaves no room for the next one is refused: the next write would fail for ever (T48)."""
+    with pytest.raises(SlotError, match="its number is 18446744073709551615"):
+        decode_slot(slot_of(PAYLOAD, sequence=(1 << 64) - 1))
 
 
 def test_an_unknown_key_is_no_error():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+import tracemalloc
 
 import msgpack
 import pytest
@@ -138,6 +140,11 @@ def test_acks_before_a_surprise_count(surprise):
         pytest.param(b"\xdd\xff\xff\xff\xff", id="array-of-4-G"),
         pytest.param(b"\x81" + b"\x91" * 20000, id="deeply-nested"),
         pytest.param(b"\x81\x80\x01", id="map-as-key"),
+        pytest.param(b"\x81\x91\xc0\x01", id="array-as-key"),
+        pytest.param(b"\xdc\x00\x11" + b"\xc0" * 17, id="array-of-17"),
+        pytest.param(b"\xde\x00\x11", id="map-of-17"),
+        pytest.param(b"\xd7\xff\xff\xff\xff\xff\xff\xff\xff\xff", id="timestamp-of-too-many-nanoseconds"),
+        pytest.param(b"\xc7\x05\xfe12345", id="ext-of-a-reserved-type"),
         pytest.param(b"\xc7\x05\xff12345", id="timestamp-of-5-bytes"),
         pytest.param(b"\xdb\x00\x02\x00\x00" + b"x" * 2 * MAX_RESPONSE, id="longer-than-any-response"),
     ],
@@ -428,6 +435,43 @@ def test_what_a_peer_sent_is_shown_short_and_harmless():
     assert len(str(raised.value)) < 200
 
 
+def test_arrays_that_promise_much_cost_nothing():
+    """Arrays in each other that promise 64 K elements each, 5 KiB on the wire, get no memory for them."""
+    session = waiting_for_acks(A)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="no Forward response"):
+            session.receive_data(b"\xdd\x00\x00\xff\xff" * 1000)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_deep_response_is_told_in_words():
+    """Of what is nested too deeply to be shown, only that is shown."""
+    with pytest.raises(
+        RemoteProtocolError, match="sent something that is nested deeply, which is not an ack"
+    ):
+        waiting_for_acks(A).receive_data(b"\x91" * 1000 + b"\xc0")
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["msgpack", "json"])
+def test_a_response_that_drips_in_is_looked_at_once(as_json):
+    """A server that sends a byte at a time costs what its bytes cost, not their square."""
+    begin, filling = (b'{"ack":"', b"\\\\") if as_json else (b"\x81\xa3ack\xdb\x00\x00\xf0\x00", b"x")
+
+    def seconds(size):
+        session = waiting_for_acks(A, as_json=as_json)
+        session.receive_data(begin)
+        began = time.process_time()
+        for _ in range(size):
+            session.receive_data(filling)
+        return time.process_time() - began
+
+    few, many = (min(seconds(size) for _ in range(3)) for size in (3000, 24000))
+    assert many < 3 * 8 * few, "eight times as many bytes"
+
+
 # -- JSON ---------------------------------------------------------------------------------------------
 
 
@@ -456,11 +500,22 @@ def test_json_acks_do_not_depend_on_where_reads_cut(data, expected):
         pytest.param(json_acks("other"), "not an ack", id="unknown"),
         pytest.param(b'{"ack":null}', "not an ack", id="null"),
         pytest.param(b"{}", "not an ack", id="empty"),
-        pytest.param(b"[1]", "no Forward response", id="array"),
+        pytest.param(b"[1]", "not an ack", id="array"),
+        pytest.param(b"1", "no Forward response", id="number"),
+        pytest.param(b"NUL\0", "no Forward response", id="nul"),
+        pytest.param(b'{"ack":1e999}', "not an ack", id="more-than-any-number"),
+        pytest.param(b'{"ack":NaN}', "no Forward response", id="nan"),
+        pytest.param(b'{"ack":"\\ud800"}', "not an ack", id="half-a-character"),
+        pytest.param(f'{{"ack":"{A}","ack":"x"}}'.encode(), "not an ack", id="twice-the-last-one-counts"),
         pytest.param(b"\x81\xa3ack", "no Forward response", id="msgpack"),
-        pytest.param(b'{"ack":' + b"9" * 5000 + b"}", "no Forward response", id="number-without-end"),
+        pytest.param(b'{"ack":' + b"9" * 5000 + b"}", "no Forward response", id="very-long-number"),
         pytest.param(b'{"ack":' + b"[" * 50000, "no Forward response", id="deeply-nested"),
-        pytest.param(b'{"ack":"' + b"x" * MAX_RESPONSE, "no Forward response", id="longer-than-any-response"),
+        pytest.param(
+            b'{"ack":"' + b"x" * MAX_RESPONSE,
+            "a message of more than 65536 bytes",
+            id="longer-than-any-response",
+        ),
+        pytest.param(b" \n" * MAX_RESPONSE, "65536 bytes without a response", id="blanks-without-end"),
     ],
 )
 def test_what_is_no_json_ack(data, reason):
@@ -469,6 +524,15 @@ def test_what_is_no_json_ack(data, reason):
     with pytest.raises(RemoteProtocolError, match=reason):
         feed(session, *(data[i : i + 4096] for i in range(0, len(data), 4096)))
     assert session.state is State.BROKEN
+
+
+def test_json_acks_before_a_flood_count():
+    """What was acknowledged before more than anybody sends is delivered (S04)."""
+    for flood in (b" " * 2 * MAX_RESPONSE, b'{"x":"' + b"x" * MAX_RESPONSE):
+        session = waiting_for_acks(A, B, C, as_json=True)
+        with pytest.raises(RemoteProtocolError):
+            feed(session, b" {", b'"ack":"' + A.encode() + b'"}' + json_acks(B), flood)
+        assert session.take_acked() == [A, B]
 
 
 # -- whatever arrives ---------------------------------------------------------------------------------

@@ -27,6 +27,18 @@ def tags_of(lines):
     return [line.text.split()[0] for line in lines if line.is_log]
 
 
+@pytest.mark.parametrize(
+    "number", [10**400, -(10**400), 1e308, -1e308, float("nan"), float("inf"), True, "7", None, [], {}]
+)
+def test_numbers_that_nobody_counted(number):
+    """A number beyond all that can be counted, and what is none, counts as not said; the table stands as ever."""
+    names = ("lines", "lines_per_second", "lag_bytes", "cpu_percent", "rss_bytes", "uptime", "restarts")
+    absurd = answer(worker("a", state="catching_up", **dict.fromkeys(names, number)))
+    zero = answer(worker("a", state="catching_up", **dict.fromkeys(names, 0)))
+
+    assert lines_of(absurd) == lines_of(zero)
+
+
 def test_the_whole_of_it():
     """The unwell stand on top with what is wrong and what to do, each trouble told once; the head has the master's facts."""
     said = answer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import math
 import os
@@ -9,10 +11,12 @@ import resource
 import socket
 import time
 
+import psutil
 import pytest
 from asking import Served, as_stranger, strangers
 
 from fluentlite.loop import Loop
+from fluentlite.master import control
 from fluentlite.master.control import (
     ANSWER_TIMEOUT,
     MAX_CLIENTS,
@@ -201,6 +205,64 @@ def test_who_does_not_read_is_left_after_half_a_minute(served):
     assert not served.server.has_unsent
 
     assert not served.answer_to(client).endswith(b"\n"), "cut short: what was read cannot be taken for all"
+
+
+def test_who_reads_a_byte_now_and_then_is_left_in_the_end(served, monkeypatch):
+    """Progress wins time, but not for ever: all of an answer has its time as well."""
+    monkeypatch.setattr(control, "WHOLE_ANSWER_TIMEOUT", 1.0)
+    served.answers["status"] = LARGE
+    began = time.monotonic()
+    client = served.connect(STATUS)
+    served.until(lambda: served.asked)
+    for _ in range(3):
+        client.recv(50_000)
+        served.turn(2)
+        assert began < served.server.deadline <= time.monotonic() + 1.0
+    served.server.tick(served.server.deadline)
+
+    assert not served.server.has_unsent
+    assert not served.answer_to(client).endswith(b"\n")
+
+
+def test_who_drips_his_request_wins_no_time(served):
+    """A byte now and then does not move the end of the ten seconds."""
+    client = served.connect(STATUS[:1])
+    served.turn(2)
+    deadline = served.server.deadline
+    for byte in STATUS[1:-1]:
+        client.sendall(bytes([byte]))
+        served.turn(2)
+        assert served.server.deadline == deadline
+    served.server.tick(deadline)
+
+    assert "within 10 s" in problem_of(json.loads(served.answer_to(client)))
+
+
+def test_a_thousand_clients_leave_nothing_behind(served):
+    """A thousand that send half a request, garbage or nothing, and go or stay: memory stays flat, the next is served."""
+    requests = [b"", STATUS[:7], b"\xff" * 5000 + b"\n", b"[" * 4000 + b"\n", STATUS]
+
+    def crowd():
+        clients = []
+        for number in range(500):
+            with contextlib.suppress(BlockingIOError):  # the kernel's queue is full as well
+                clients.append(served.connect(requests[number % len(requests)]))
+            if len(clients) > MAX_CLIENTS:
+                clients.pop(0).close()
+            served.turn()
+        for client in clients:
+            client.close()
+        served.turn(50)
+
+    crowd()
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    crowd()
+    gc.collect()
+
+    assert psutil.Process().memory_info().rss - before < 2 << 20
+    assert served.server.deadline == math.inf
+    assert served.ask(STATUS) == WELL
 
 
 def test_who_waits_for_an_answer_is_not_hurried(served):

@@ -12,7 +12,15 @@ import time
 import pytest
 from asking import Served, as_stranger
 
-from fluentlite.control_client import NoAnswerError, NotRunningError, ask
+from fluentlite.control_client import (
+    MAX_ANSWER,
+    NoAnswerError,
+    NotRunningError,
+    Running,
+    ask,
+    ask_master,
+    problems_of,
+)
 from fluentlite.errors import FluentliteError, StateError
 
 
@@ -208,6 +216,8 @@ def test_a_master_whose_queue_is_full(open_dir, socket_file):
         pytest.param(b"hello\n", "Expecting value", id="no-json"),
         pytest.param(b"[1]\n", "no JSON object", id="list"),
         pytest.param(b"\xff\n", "decode", id="not-utf8"),
+        pytest.param(b'{"ok":' + b"[" * 100_000 + b"\n", "nested too deeply", id="deep"),
+        pytest.param(b'{"ok":' + b"9" * 5000 + b"}\n", "digits", id="very-long-number"),
     ],
 )
 def test_an_answer_that_is_none(open_dir, socket_file, answer, reason):
@@ -221,6 +231,84 @@ def test_an_answer_that_is_none(open_dir, socket_file, answer, reason):
         ask(open_dir, "reload", 10.0)
 
     assert caught.value.pid == os.getpid()
+
+
+def test_an_answer_without_end(open_dir, socket_file):
+    """What answers without end is left at 16 MiB: it cannot fill the memory of who asks, nor keep him."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_file)
+        listener.listen()
+
+        def flood():
+            client, _ = listener.accept()
+            with client, contextlib.suppress(OSError):  # it leaves
+                while True:
+                    client.sendall(b" " * (1 << 20))
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(NoAnswerError, match=f"it is longer than {MAX_ANSWER} bytes"):
+            ask(open_dir, "status", 20.0)
+        thread.join()
+
+    assert time.monotonic() - began < 10.0
+
+
+# -- who answers is not believed ------------------------------------------------------------------------
+
+
+STATUS = {"master": {"pid": 1, "config": "/etc/f.toml", "is_stopping": True}, "workers": []}
+
+
+def test_the_pid_is_the_kernels(open_dir, socket_file):
+    """Who listens is known from the kernel: an impostor cannot name the process that ``stop`` signals."""
+    with serving(socket_file, {"status": STATUS}):
+        assert ask_master(open_dir, 10.0) == Running(os.getpid(), "/etc/f.toml", True)
+
+
+@pytest.mark.parametrize(
+    ("master", "expected"),
+    [
+        pytest.param({}, ("", False), id="nothing"),
+        pytest.param({"pid": "x", "config": 7, "is_stopping": 1}, ("", False), id="other-types"),
+        pytest.param({"config": "/a\0b", "is_stopping": None}, ("", False), id="nul"),
+        pytest.param({"pid": -1, "config": "/a", "is_stopping": False}, ("/a", False), id="everybodys-pid"),
+    ],
+)
+def test_a_master_that_says_nonsense(open_dir, socket_file, master, expected):
+    """What has another type counts as not said."""
+    with serving(socket_file, {"status": {"master": master, "workers": []}}):
+        assert ask_master(open_dir, 10.0) == Running(os.getpid(), *expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"ok": False, "problems": ["too many others are asking"]}, "refused to answer: too many others"),
+        ({"ok": True}, "is no status"),
+        ({"master": [], "workers": {}}, "is no status"),
+    ],
+)
+def test_no_status_is_said(open_dir, socket_file, answer, reason):
+    """A refusal in place of the status, as a crowd of strangers can bring about, is told and not stumbled over."""
+    with serving(socket_file, {"status": answer}), pytest.raises(NoAnswerError, match=reason):
+        ask_master(open_dir, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"ok": True, "problems": ["x"]}, []),
+        ({"problems": ["x\x1b[2J", 7, {"a": []}]}, ["x\\x1b[2J", "7", "{'a': []}"]),
+        ({"ok": False}, ["it was refused without a reason"]),
+        ({"ok": 0, "problems": "x"}, ["it was refused without a reason"]),
+        ({"problems": ["x" * 100_000]}, ["x" * 4096]),
+    ],
+)
+def test_problems_are_harmless(answer, expected):
+    """Whatever stands among the problems is told as text that moves no cursor, and not without end."""
+    assert problems_of(answer) == expected
 
 
 # -- we may not -------------------------------------------------------------------------------------------

@@ -376,3 +376,36 @@ def test_the_same_port_again(run):
         with again.client() as other:
             other.send(B)
             assert again.replies(other, 1) == [{"ack": "b"}]
+
+
+def test_messages_that_are_begun_and_never_ended(run, monkeypatch):
+    """
+    What all clients together have begun is bounded: who has much of a message is left then, who sends ordinary
+    chunks is served, and what the one who was left had begun is not counted any more.
+    """
+    monkeypatch.setattr(forward_server, "MAX_UNFINISHED", 1 << 20)
+    monkeypatch.setattr(forward_server, "MUCH_UNFINISHED", 1 << 18)
+    running = run()
+    begun = b"\x93\xa3app\xc6\x03\x00\x00\x00" + b"x" * (300 << 10)
+    with contextlib.ExitStack() as stack:
+        greedy = [stack.enter_context(running.client()) for _ in range(5)]
+        honest = stack.enter_context(running.client())
+        for client in greedy:
+            client.socket.setblocking(False)
+            rest = memoryview(begun)
+            while rest and not running.problems:
+                with contextlib.suppress(BlockingIOError, ConnectionError):
+                    rest = rest[client.socket.send(rest) :]
+                running.receiver.poll(0)
+        running.until(lambda: running.problems)
+        honest.send(A[:10])
+        running.receiver.poll(0.1)
+        honest.send(A[10:])
+
+        assert running.replies(honest, 1) == [{"ack": "a"}]
+        assert all("while all clients together have begun 1048576" in problem for problem in running.problems)
+        kept = running.receiver._unfinished
+    running.until(lambda: running.receiver._unfinished == 0)
+
+    assert 1 << 19 < kept <= (1 << 20) + forward_server.RECEIVE_SIZE
+    assert running.lines == [b"a"]

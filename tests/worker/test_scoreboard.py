@@ -1,13 +1,31 @@
 """What workers say of themselves in shared memory: whole, whatever they were killed at."""
 
+import json
+import math
 import os
 import signal
 import time
-from dataclasses import fields, replace
+import zlib
+from dataclasses import asdict, fields, replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from fluentlite.scoreboard import ERROR_SIZE, SERVER_SIZE, SLOT_SIZE, STATES, Score, Scoreboard, Slot
+from fluentlite.scoreboard import (
+    _HEAD,
+    _PLACE_SIZE,
+    ERROR_SIZE,
+    SERVER_SIZE,
+    SLOT_SIZE,
+    STATES,
+    Score,
+    Scoreboard,
+    Slot,
+)
+
+PLACE_BODY = _PLACE_SIZE
+"""Bytes that can be written in place of a score."""
 
 FULL = Score(
     heartbeat=12.5, state="catching_up", server="[::1]:24224", lines=1, bytes=2, chunks=3, lag_bytes=4,
@@ -178,3 +196,25 @@ def test_a_write_is_cheap():
         times.append((time.thread_time() - began) / len(scores))
 
     assert min(times) < 20e-6
+
+
+@given(
+    body=st.binary(max_size=PLACE_BODY),
+    heartbeat=st.floats(),
+    sequence=st.integers(0, 2**64 - 1),
+    whole=st.booleans(),
+)
+@example(b"\xff" * PLACE_BODY, float("nan"), 2**64 - 1, True)
+def test_whatever_a_worker_writes(body, heartbeat, sequence, whole):
+    """A worker that has fallen into wrong hands cannot bring down the master by what it says of itself."""
+    slot = Scoreboard(1).take()
+    slot._heartbeat[0] = heartbeat
+    slot._places[0][: len(body)] = body
+    if whole:
+        rest = body[_HEAD.size :]
+        slot._places[0][: _HEAD.size] = _HEAD.pack(sequence, zlib.crc32(rest, sequence), len(rest))
+    score = slot.read()
+
+    assert score.state in STATES
+    assert math.isfinite(score.heartbeat) and math.isfinite(score.oldest_unacked)
+    json.dumps(asdict(score), allow_nan=False).encode()

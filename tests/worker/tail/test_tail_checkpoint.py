@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import resource
@@ -18,7 +19,8 @@ import pytest
 from following import Follower, Log, log_settings, numbered, slurp
 
 from fluentlite import report
-from fluentlite.core.position import SLOT_SIZE, State, decode_slot
+from fluentlite.core.lines import MARKER_SIZE
+from fluentlite.core.position import MOST, SLOT_SIZE, State, decode_slot
 from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.signals import SignalInbox
@@ -256,6 +258,72 @@ def test_both_slots_are_gone(log, make_follower, said, damage):
     follower.kill_and_start()
     follower.follow()
     assert follower.lines == ["two", "one", "two", "three"], "the new checkpoint is one"
+
+
+ABSURD = {
+    "offset-beyond-any-kernel": {3: 1 << 70},
+    "marker-of-a-terabyte": {3: 1 << 40, 4: 1 << 40},
+    "device-of-65-bits": {0: 1 << 64},
+    "negative-inode": {1: -1},
+    "digest-of-20-kb": {5: "0" * 20_000},
+}
+FAR = {
+    "last-offset-of-all": {3: MOST},
+    "last-of-everything": {2: 1 << 32, 3: MOST, 4: MARKER_SIZE, 6: MOST, 7: MOST},
+    "offset-0-with-a-marker": {3: 0, 4: MARKER_SIZE},
+}
+
+
+def write_whole_slots(path, change):
+    """Change the points of both slots, and let these be whole: a bug, a hand, or a disk with bad luck."""
+    data, slots = slurp(path), []
+    for number, slot in enumerate((data[:SLOT_SIZE], data[SLOT_SIZE:]), 1):
+        length = int.from_bytes(slot[16:20], "big")
+        document = json.loads(slot[24 : 24 + length])
+        for row in (*document["points"], *document["finished"]):
+            for index, value in change.items():
+                row[index] = value
+        payload = json.dumps(document).encode()
+        header = b"FLUENTL1" + number.to_bytes(8, "big") + len(payload).to_bytes(4, "big")
+        checksum = zlib.crc32(header + payload).to_bytes(4, "big")
+        slots.append((header + checksum + payload).ljust(SLOT_SIZE, b"\0"))
+    path.write_bytes(b"".join(slots))
+
+
+@pytest.mark.parametrize("change", ABSURD.values(), ids=ABSURD)
+def test_a_whole_checkpoint_that_cannot_be_true(log, make_follower, said, change):
+    """Numbers that no worker can have written are damage like any other: kept aside, said, nothing lost (T48)."""
+    log.append("one")
+    follower = make_follower().start()
+    follower.follow()
+    follower.stop()
+    write_whole_slots(follower.checkpoint.path, change)
+    log.append("two")
+    follower.start()
+    follower.follow()
+
+    assert follower.lines == ["one", "one", "two"]
+    (message,) = said("ERROR")
+    assert "its content is not understood" in message
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("change", FAR.values(), ids=FAR)
+def test_a_checkpoint_that_speaks_of_what_is_not_there(log, make_follower, said, change):
+    """The largest numbers that there can be neither end nor stop a worker: the file is another one, and is read (T48)."""
+    log.append("one")
+    follower = make_follower().start()
+    follower.follow()
+    follower.stop()
+    write_whole_slots(follower.checkpoint.path, change)
+    log.append("two")
+    follower.start()
+    follower.follow()
+    follower.kill_and_start()
+    follower.follow()
+
+    assert [*dict.fromkeys(follower.lines)] == ["one", "two"]
+    assert all("is gone: at least 4 bytes behind" in message for message in said())
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 100, SLOT_SIZE - 1, SLOT_SIZE, SLOT_SIZE + 1, 2 * SLOT_SIZE - 1])
