@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fluentlite.core.display import defuse
 from fluentlite.errors import ConfigError
 
 _LONGEST_SHOWN = 80
@@ -61,9 +62,8 @@ class Problems:
 
 
 def printable(text: str) -> str:
-    """*text* on one line and encodable as UTF-8, whatever bytes a file name or a value brought in."""
-    escaped = "".join(char if char >= " " and char != "\x7f" else f"\\x{ord(char):02x}" for char in text)
-    return escaped.encode("utf-8", "backslashreplace").decode()
+    """*text* on one line, harmless and encodable as UTF-8, whatever bytes a file name or a value brought in."""
+    return defuse(text)
 
 
 def quoted(text: str) -> str:
