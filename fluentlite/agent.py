@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Sequence
 
 from fluentlite.config.flag_table import help_text, wants_help
 from fluentlite.config.flags import AgentOptions, agent_settings
+from fluentlite.core.display import defuse
 from fluentlite.errors import ConfigError
 from fluentlite.logfile import start_log
 from fluentlite.signals import WORKER_SIGNALS, SignalInbox
+from fluentlite.trust import judge_state_dir
 from fluentlite.worker.main import run_worker
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,11 @@ def _prepare(options: AgentOptions) -> None:
     path = options.log.path
     if path != "-" and not options.force_start:
         _look_for(path)
+    problems = judge_state_dir(options.master.state_dir, None) if path != "-" else []
+    if problems:
+        raise ConfigError(*problems)
+    # Keys and lines are in our memory.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         start_log(options.master.log_file, options.master.log_level)
     except OSError as exc:
@@ -86,4 +94,4 @@ def _be_nice(nice: int) -> None:
 def _set_title(title: str) -> None:
     from setproctitle import setproctitle
 
-    setproctitle(title.encode("utf-8", "backslashreplace").decode())
+    setproctitle(defuse(title))

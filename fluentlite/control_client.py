@@ -9,16 +9,31 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fluentlite.errors import FluentliteError, StateError
 from fluentlite.master.directories import socket_path
+from fluentlite.master.pidfile import owner_of
+from fluentlite.trust import is_of, name_of
 
 _CREDENTIALS = struct.Struct("3i")
 
 
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """Who listens, as the kernel tells it (``SO_PEERCRED``); pid 0: it has no number for it here (another container)."""
+
+    pid: int
+    uid: int
+
+
 class NotRunningError(StateError):
     """There is no master: no control socket, or nobody who listens on it."""
+
+
+class ImpostorError(StateError):
+    """Somebody answers who can be no master of this run_dir."""
 
 
 class NoAnswerError(StateError):
@@ -48,8 +63,30 @@ def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
     Raises:
         NotRunningError: Nobody is there.
         NoAnswerError: Somebody is there, but no answer came in time, or none that can be understood.
+        ImpostorError: Whoever is there can be no master of this run_dir; it was told nothing.
         FluentliteError: We may not ask.
     """
+    return _ask(run_dir, command, timeout)[0]
+
+
+def pid_of_answering(run_dir: str, timeout: float) -> int:
+    """
+    Return the pid of the master that answers, as the kernel knows it, too: whoever signals it must not meet a stranger.
+
+    Raises:
+        FluentliteError: As ``ask``, or it is not sure which process answers.
+    """
+    answer, peer = _ask(run_dir, "status", timeout)
+    master = answer.get("master")
+    if not isinstance(master, dict) or master.get("pid") != peer.pid or owner_of(peer.pid) != peer.uid:
+        raise ImpostorError(
+            f"{socket_path(run_dir)}: it is not sure which process answers there, so none was signalled. Find it: "
+            f"ss -xlp src {socket_path(run_dir)}"
+        )
+    return peer.pid
+
+
+def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], _Peer]:
     path, give_up_at = socket_path(run_dir), time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -63,9 +100,11 @@ def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
             raise _no_answer(path, None, f"did not accept a connection within {timeout:g} s") from exc
         except OSError as exc:
             raise _cannot_ask(path, exc) from exc
-        pid = _pid_of(connection)
+        peer = _peer_of(connection)
+        _check(run_dir, peer)
+        pid = peer.pid or None
         try:
-            return _understand(_exchange(connection, command, give_up_at))
+            return _understand(_exchange(connection, command, give_up_at)), peer
         except TimeoutError as exc:
             raise _no_answer(path, pid, f'did not answer "{command}" within {timeout:g} s') from exc
         except (OSError, ValueError) as exc:
@@ -135,11 +174,22 @@ def _understand(answer: bytes) -> dict[str, Any]:
     return content
 
 
-def _pid_of(connection: socket.socket) -> int | None:
-    """Return who listened; None if the kernel has no number for it here (another container)."""
+def _peer_of(connection: socket.socket) -> _Peer:
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid: int = _CREDENTIALS.unpack(packed)[0]
-    return pid or None
+    pid, uid, _gid = _CREDENTIALS.unpack(packed)
+    return _Peer(pid, uid)
+
+
+def _check(run_dir: str, peer: _Peer) -> None:
+    """
+    Raises:
+        ImpostorError: It is neither root's nor ours, and not of a user who has *run_dir* for himself alone.
+    """
+    if peer.uid not in (0, os.geteuid()) and not is_of(run_dir, peer.uid):
+        raise ImpostorError(
+            f"{socket_path(run_dir)}: {name_of(peer.uid)} answers there (pid {peer.pid}), whose directory this is not: it "
+            "is no fluentlite that we believe. Look who may write there, and at run_dir in the configuration."
+        )
 
 
 def _no_answer(path: str, pid: int | None, what: str) -> NoAnswerError:
