@@ -7,6 +7,7 @@ in turn, each with a sequence number and a checksum: whenever the writer is kill
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 import zlib
@@ -119,7 +120,8 @@ class Slot:
             if found is not None and found[0] >= self._read[0]:
                 self._read = found
                 break
-        return _decode(self._heartbeat[0], self._read[1])
+        heartbeat = self._heartbeat[0]
+        return _decode(heartbeat if math.isfinite(heartbeat) else 0.0, self._read[1])
 
     def clear(self) -> None:
         """Forget everything: it is another worker's now."""
@@ -176,12 +178,18 @@ class Scoreboard:
 
 
 def _read_place(place: memoryview) -> tuple[int, bytes] | None:
-    """Return sequence number and body, or None: it was never written, or is just being written."""
+    """
+    Return sequence number and body, or None: it was never written, is just being written, or makes no sense: workers run
+    as another user, and the master must stand whatever they write.
+    """
     data = bytes(place)
     sequence, checksum, size = _HEAD.unpack_from(data)
     body = data[_HEAD.size : _HEAD.size + size]
     if not sequence or len(body) < _NUMBERS.size or zlib.crc32(body, sequence) != checksum:
         return None
+    numbers = _NUMBERS.unpack_from(body)
+    if numbers[0] >= len(STATES) or not all(map(math.isfinite, numbers)):
+        return None  # no worker of ours says that
     return sequence, body
 
 

@@ -1,12 +1,16 @@
 """What workers say of themselves in shared memory: whole, whatever they were killed at."""
 
+import math
 import os
+import random
 import signal
 import time
+import zlib
 from dataclasses import fields, replace
 
 import pytest
 
+from fluentlite import scoreboard
 from fluentlite.scoreboard import ERROR_SIZE, SERVER_SIZE, SLOT_SIZE, STATES, Score, Scoreboard, Slot
 
 FULL = Score(
@@ -178,3 +182,38 @@ def test_a_write_is_cheap():
         times.append((time.thread_time() - began) / len(scores))
 
     assert min(times) < 20e-6
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [(0, 255), (0, len(STATES)), (6, math.nan), (6, math.inf), (6, -math.inf)],
+    ids=["state", "next-state", "nan", "infinity", "minus-infinity"],
+)
+def test_what_no_worker_says(what, value):
+    """Workers run as another user: whatever one writes to its slot, the master reads a score, the last one that made sense."""
+    memory = memoryview(bytearray(SLOT_SIZE))
+    slot = Slot(memory)
+    slot.write(FULL)
+    assert slot.read() == FULL
+    numbers = [1, *range(10)]
+    numbers[what] = value
+    body = scoreboard._NUMBERS.pack(*numbers)
+    head = scoreboard._HEAD.pack(9, zlib.crc32(body, 9), len(body))
+    for begin in (scoreboard._HEARTBEAT_SIZE, scoreboard._HEARTBEAT_SIZE + scoreboard._PLACE_SIZE):
+        memory[begin : begin + len(head) + len(body)] = head + body
+
+    assert slot.read() == FULL
+    slot.beat(math.nan)
+    assert slot.read().heartbeat == 0.0
+
+
+def test_random_bytes_in_a_slot():
+    """Nor does any other byte that is written there keep the master from reading."""
+    chooser = random.Random(7)
+    for _ in range(2000):
+        memory = memoryview(bytearray(SLOT_SIZE))
+        slot = Slot(memory)
+        slot.write(FULL)
+        for _ in range(chooser.randrange(1, 20)):
+            memory[chooser.randrange(SLOT_SIZE)] = chooser.randrange(256)
+        assert isinstance(slot.read(), Score)
