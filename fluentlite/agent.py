@@ -51,9 +51,8 @@ def _prepare(options: AgentOptions) -> None:
     path = options.log.path
     if path != "-" and not options.force_start:
         _look_for(path)
-    problems = judge_state_dir(options.master.state_dir, None) if path != "-" else []
-    if problems:
-        raise ConfigError(*problems)
+    if path != "-":
+        _check_state_dir(options.master.state_dir)
     # Keys and lines are in our memory.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
@@ -82,6 +81,20 @@ def _look_for(path: str) -> None:
             f"{path}: user {os.geteuid()} cannot look at it ({exc.strerror}). Correct the path or its permissions, "
             "or start with -F to wait for it."
         ) from exc
+
+
+def _check_state_dir(path: str) -> None:
+    """
+    Raises:
+        ConfigError: Everybody can write there. Whose it is was decided by whoever named it: it may be a service's.
+    """
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:
+        owner = os.geteuid()  # it is made, if that can be
+    problems = judge_state_dir(path, owner)
+    if problems:
+        raise ConfigError(*problems)
 
 
 def _be_nice(nice: int) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
-from strangers import IS_ROOT, WORKER, give_away, process_of, workers_account
+from strangers import IS_ROOT, MALLORY, WORKER, give_away, process_of, workers_account
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError
@@ -68,6 +71,7 @@ def victim(tmp_path):
 )
 def test_who_may_write_to_the_directory(place, mode, refused):
     """run_dir is ours alone; in state_dir and beside the log a group may write, and beside the log all if it is sticky."""
+    os.chown(place, -1, MALLORY.pw_gid if IS_ROOT else os.getgid())
     place.chmod(mode)
     found = {name: judge(str(place)) for name, judge in JUDGES.items()}
 
@@ -75,6 +79,16 @@ def test_who_may_write_to_the_directory(place, mode, refused):
     for problem in [problem for problems in found.values() for problem in problems]:
         assert "can be written by " in problem
         assert f"{place}, or name another directory." in problem or "chmod +t" in problem
+
+
+def test_the_group_of_root(place, monkeypatch):
+    """Whoever is in the group of root may write to run_dir: in some containers all that there is belongs to it."""
+    place.chmod(0o775)
+    if not IS_ROOT:  # nor has who is not root anything of that group
+        lstat = os.lstat
+        monkeypatch.setattr(os, "lstat", lambda path: os.stat_result((*lstat(path)[:5], 0, *lstat(path)[6:])))
+
+    assert judge_run_dir(str(place)) == []
 
 
 @pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)
@@ -172,16 +186,17 @@ TRAPS = [_symbolic_link, _hard_link, _pipe, _directory]
 
 
 @pytest.fixture
-def workers_place(place):
-    """A directory of the workers' user, which we pass."""
+def workers_place():
+    """A directory of the workers' user, who can get there, unlike to those of pytest."""
     account = workers_account()
-    above = place.parent
-    while str(above).startswith("/tmp/"):  # pytest's are closed to others
-        above.chmod(above.stat().st_mode | 0o111)
-        above = above.parent
+    above = Path(tempfile.mkdtemp(prefix="fluentlite-test-", dir="/tmp"))
+    above.chmod(0o755)
+    place = above / "place"
+    place.mkdir(mode=0o755)
     if account is not None:
         os.chown(place, account.uid, account.gid)
-    return place
+    yield place
+    shutil.rmtree(above)
 
 
 @pytest.mark.parametrize("plant", TRAPS)

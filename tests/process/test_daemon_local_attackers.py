@@ -256,3 +256,16 @@ def test_the_agents_positions_where_everybody_can_write(make_daemon):
 
     assert result.returncode == 1
     assert f"state_dir {daemon.state_dir}: it {OPEN}" in result.stderr
+
+
+def test_the_agents_positions_in_a_services_directory(make_daemon):
+    """Root's agent may use the state_dir of a service whose workers are another user."""
+    daemon = make_daemon("a")
+    daemon.state_dir.mkdir(mode=0o750)
+    if IS_ROOT:
+        os.chown(daemon.state_dir, WORKER.pw_uid, -1)
+    # A log that is none is looked at later, and ends it.
+    result = agent(daemon, "-l", daemon.logs_dir, "--state-dir", daemon.state_dir)
+
+    assert "state_dir" not in result.stderr
+    assert f"{daemon.logs_dir}: our own log cannot be written" in result.stderr
