@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Sequence
 
 from fluentlite.config.flag_table import help_text, wants_help
 from fluentlite.config.flags import AgentOptions, agent_settings
+from fluentlite.core.display import defuse
 from fluentlite.errors import ConfigError
 from fluentlite.logfile import start_log
 from fluentlite.signals import WORKER_SIGNALS, SignalInbox
+from fluentlite.trust import judge_state_dir
 from fluentlite.worker.main import run_worker
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,10 @@ def _prepare(options: AgentOptions) -> None:
     path = options.log.path
     if path != "-" and not options.force_start:
         _look_for(path)
+    if path != "-":
+        _check_state_dir(options.master.state_dir)
+    # Keys and lines are in our memory.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         start_log(options.master.log_file, options.master.log_level)
     except OSError as exc:
@@ -76,6 +83,20 @@ def _look_for(path: str) -> None:
         ) from exc
 
 
+def _check_state_dir(path: str) -> None:
+    """
+    Raises:
+        ConfigError: Everybody can write there. Whose it is was decided by whoever named it: it may be a service's.
+    """
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:
+        owner = os.geteuid()  # it is made, if that can be
+    problems = judge_state_dir(path, owner)
+    if problems:
+        raise ConfigError(*problems)
+
+
 def _be_nice(nice: int) -> None:
     try:
         os.nice(nice)
@@ -86,4 +107,4 @@ def _be_nice(nice: int) -> None:
 def _set_title(title: str) -> None:
     from setproctitle import setproctitle
 
-    setproctitle(title.encode("utf-8", "backslashreplace").decode())
+    setproctitle(defuse(title))

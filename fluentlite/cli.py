@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from fluentlite import __version__
 from fluentlite.config.model import DEFAULT_CONFIG_PATH
 from fluentlite.config.reading import absolute
+from fluentlite.core.display import defuse
 from fluentlite.errors import ConfigError, FluentliteError, NotConfiguredError
 from fluentlite.saying import say, silence
 from fluentlite.signals import WORKER_SIGNALS
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = COMMANDS[command]
     except KeyError:
-        print(f'fluentlite: there is no command "{command}". {_meant(command)}', file=sys.stderr)
+        say(f'fluentlite: there is no command "{command}". {_meant(command)}', is_error=True)
         return 2
     # Whoever started us may ignore it, and so would we: then no child could be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -86,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except ConfigError as exc:
         for problem in exc.problems:
-            say(f"fluentlite {command}: {problem.removeprefix(f'fluentlite {command}: ')}", is_error=True)
+            told = defuse(problem.removeprefix(f"fluentlite {command}: "))
+            say(f"fluentlite {command}: {told}", is_error=True)
         return NOT_CONFIGURED if isinstance(exc, NotConfiguredError) and command in STARTING else 1
     except FluentliteError as exc:
         say(f"fluentlite {command}: {exc}", is_error=True)

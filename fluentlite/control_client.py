@@ -16,6 +16,8 @@ from fluentlite.core.display import defuse
 from fluentlite.core.snapshot import read_snapshot
 from fluentlite.errors import FluentliteError, RemoteProtocolError, StateError
 from fluentlite.master.directories import socket_path
+from fluentlite.master.pidfile import owner_of
+from fluentlite.trust import is_of, name_of
 
 MAX_ANSWER = 16 * 1024 * 1024
 """Most bytes of an answer. The status of 1,000 logs has 600 KB; as Python's objects it takes up to 24 times its size."""
@@ -26,8 +28,20 @@ LONGEST_PROBLEM = 4096
 _CREDENTIALS = struct.Struct("3i")
 
 
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """Who listens, as the kernel tells it (``SO_PEERCRED``); pid 0: it has no number for it here (another container)."""
+
+    pid: int
+    uid: int
+
+
 class NotRunningError(StateError):
     """There is no master: no control socket, or nobody who listens on it."""
+
+
+class ImpostorError(StateError):
+    """Somebody answers who can be no master of this run_dir."""
 
 
 class NoAnswerError(StateError):
@@ -68,13 +82,13 @@ def ask_master(run_dir: str, timeout: float) -> Running:
         NoAnswerError: No answer, or none that says so.
         FluentliteError: We may not ask.
     """
-    answer, pid = _ask(run_dir, "status", timeout)
+    answer, peer = _ask(run_dir, "status", timeout)
     try:
         master = read_snapshot(answer).master
     except RemoteProtocolError as exc:
-        raise NoAnswerError(f"{socket_path(run_dir)}: {exc}", pid) from exc
+        raise NoAnswerError(f"{socket_path(run_dir)}: {exc}", peer.pid or None) from exc
     config = master.config if "\0" not in master.config else ""
-    return Running(pid or max(0, int(master.pid)), config, answer["master"].get("is_stopping") is True)
+    return Running(peer.pid or max(0, int(master.pid)), config, answer["master"].get("is_stopping") is True)
 
 
 def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
@@ -91,6 +105,7 @@ def ask(run_dir: str, command: str, timeout: float) -> dict[str, Any]:
     Raises:
         NotRunningError: Nobody is there.
         NoAnswerError: Somebody is there, but no answer came in time, or none that can be understood.
+        ImpostorError: Whoever is there can be no master of this run_dir; it was told nothing.
         FluentliteError: We may not ask.
     """
     return _ask(run_dir, command, timeout)[0]
@@ -107,8 +122,24 @@ def problems_of(answer: Mapping[str, object]) -> list[str]:
     return [defuse(text[:LONGEST_PROBLEM]) for text in texts]
 
 
-def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], int | None]:
-    """As ``ask``, and return also who listens; None if the kernel does not know."""
+def pid_of_answering(run_dir: str, timeout: float) -> int:
+    """
+    Return the pid of the master that answers, as the kernel knows it, too: whoever signals it must not meet a stranger.
+
+    Raises:
+        FluentliteError: As ``ask``, or it is not sure which process answers.
+    """
+    answer, peer = _ask(run_dir, "status", timeout)
+    master = answer.get("master")
+    if not isinstance(master, dict) or master.get("pid") != peer.pid or owner_of(peer.pid) != peer.uid:
+        raise ImpostorError(
+            f"{socket_path(run_dir)}: it is not sure which process answers there, so none was signalled. Find it: "
+            f"ss -xlp src {socket_path(run_dir)}"
+        )
+    return peer.pid
+
+
+def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], _Peer]:
     path, give_up_at = socket_path(run_dir), time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -122,9 +153,11 @@ def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], in
             raise _no_answer(path, None, f"did not accept a connection within {timeout:g} s") from exc
         except OSError as exc:
             raise _cannot_ask(path, exc) from exc
-        pid = _pid_of(connection)
+        peer = _peer_of(connection)
+        _check(run_dir, peer)
+        pid = peer.pid or None
         try:
-            return understand_answer(_exchange(connection, command, give_up_at)), pid
+            return understand_answer(_exchange(connection, command, give_up_at)), peer
         except TimeoutError as exc:
             raise _no_answer(path, pid, f'did not answer "{command}" within {timeout:g} s') from exc
         except (OSError, ValueError) as exc:
@@ -199,11 +232,22 @@ def understand_answer(answer: bytes) -> dict[str, Any]:
     return content
 
 
-def _pid_of(connection: socket.socket) -> int | None:
-    """Return who listened; None if the kernel has no number for it here (another container)."""
+def _peer_of(connection: socket.socket) -> _Peer:
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid: int = _CREDENTIALS.unpack(packed)[0]
-    return pid or None
+    pid, uid, _gid = _CREDENTIALS.unpack(packed)
+    return _Peer(pid, uid)
+
+
+def _check(run_dir: str, peer: _Peer) -> None:
+    """
+    Raises:
+        ImpostorError: It is neither root's nor ours, and not of a user who has *run_dir* for himself alone.
+    """
+    if peer.uid not in (0, os.geteuid()) and not is_of(run_dir, peer.uid):
+        raise ImpostorError(
+            f"{socket_path(run_dir)}: {name_of(peer.uid)} answers there (pid {peer.pid}), whose directory this is not: it "
+            "is no fluentlite that we believe. Look who may write there, and at run_dir in the configuration."
+        )
 
 
 def _no_answer(path: str, pid: int | None, what: str) -> NoAnswerError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,13 +12,14 @@ from setproctitle import setproctitle
 
 from fluentlite.config import load
 from fluentlite.config.model import Settings
+from fluentlite.core.display import defuse
 from fluentlite.errors import ConfigError
-from fluentlite.logfile import start_log
 from fluentlite.master.account import become
 from fluentlite.master.daemonize import Starter, daemonize
 from fluentlite.master.main import Circumstances, run_master
 from fluentlite.master.places import Places
 from fluentlite.master.plan import Plan, Spec
+from fluentlite.master.upkeep import start_own_log
 from fluentlite.scoreboard import Slot
 from fluentlite.signals import MASTER_SIGNALS, WORKER_SIGNALS, SignalInbox, accept_signals
 from fluentlite.worker.main import run_worker
@@ -47,7 +49,7 @@ def run_in_foreground(plan: Plan, places: Places, inbox: SignalInbox) -> int:
     """
     has_terminal = any(os.isatty(fd) for fd in (0, 1, 2)) and "NOTIFY_SOCKET" not in os.environ
     starter = Starter()
-    _start_log(plan)
+    start_own_log(plan.settings.master, plan.account)
     return _run(plan, places, inbox, starter, is_daemon=False, ends_on_hangup=has_terminal)
 
 
@@ -63,7 +65,7 @@ def run_in_background(plan: Plan, places: Places) -> tuple[bool, str]:
         inbox = SignalInbox(MASTER_SIGNALS)
         accept_signals()
         try:
-            _start_log(plan)
+            start_own_log(plan.settings.master, plan.account)
         except ConfigError as exc:
             starter.failed(str(exc))
             places.remove()
@@ -83,6 +85,8 @@ def _run(
     ends_on_hangup: bool,
 ) -> int:
     _title(f"master {plan.settings.path}")
+    # Keys and lines are in our memory. Whoever wants a core all the same: prlimit --core=unlimited --pid PID.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if plan.settings.master.nice:
         _be_nice(os.getpriority(os.PRIO_PROCESS, 0) + plan.settings.master.nice)
     given = Circumstances(
@@ -98,16 +102,6 @@ def _run(
         warm_up=warm_up,
     )
     return run_master(given)
-
-
-def _start_log(plan: Plan) -> None:
-    master = plan.settings.master
-    try:
-        start_log(master.log_file, master.log_level)
-    except OSError as exc:
-        raise ConfigError(
-            f"log_file {master.log_file}: it cannot be written ({exc.strerror}). Correct its owner or mode, or name another."
-        ) from exc
 
 
 class _Work:
@@ -159,4 +153,4 @@ def _be_nice(niceness: int) -> None:
 
 
 def _title(title: str) -> None:
-    setproctitle(f"fluentlite: {title}".encode("utf-8", "backslashreplace").decode())
+    setproctitle(defuse(f"fluentlite: {title}"))

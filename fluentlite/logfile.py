@@ -10,7 +10,11 @@ import os
 import select
 import stat
 import time
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Any
+
+from fluentlite.core.display import defuse
+from fluentlite.trust import Seen, is_ours_alone
 
 NOTICE = 35
 """Level of what is worth saying and no fault, such as a start: also where only warnings are wanted."""
@@ -25,6 +29,20 @@ logging.addLevelName(NOTICE, "NOTICE")
 FORMAT = "%(asctime)s [%(levelname)s] (%(process)d) %(message)s"
 
 
+class _Formatter(logging.Formatter):
+    """
+    One line for each message, whatever names of files, servers and others' words have brought into it.
+
+    The lines of a traceback follow, each indented: none of them can be taken for a message.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        return defuse(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(f"    {defuse(line)}" for line in super().formatException(ei).split("\n"))
+
+
 class _LogFile(logging.handlers.WatchedFileHandler):
     """
     Reopens the file by itself when it was renamed or removed, so a rotation needs no signal.
@@ -32,21 +50,22 @@ class _LogFile(logging.handlers.WatchedFileHandler):
     A full disk or a vanished directory must never stop a worker: what cannot be written is dropped.
     """
 
+    def __init__(self, path: str, open_file: Callable[[str], int]) -> None:
+        self._open_file = open_file
+        super().__init__(path)
+
     def _open(self) -> IO[str]:  # type: ignore[override]
-        how = (
-            os.O_WRONLY
-            | os.O_APPEND
-            | os.O_CREAT
-            | os.O_CLOEXEC
-            | os.O_NOFOLLOW
-            | os.O_NONBLOCK
-            | os.O_NOCTTY
-        )
-        fd = os.open(self.baseFilename, how, 0o640)
-        if not stat.S_ISREG(os.fstat(fd).st_mode) and not stat.S_ISCHR(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise OSError(errno.EINVAL, "it is neither a regular file nor a terminal")
-        return open(fd, "a", encoding="utf-8", errors="backslashreplace")
+        return open(self._open_file(self.baseFilename), "a", encoding="utf-8", errors="backslashreplace")
+
+    def reopenIfNeeded(self) -> None:  # noqa: N802 - the name is logging's
+        """As the library does, but a link is not followed to see what is there."""
+        if self.stream is not None and Seen(self.baseFilename, self.stream.fileno()).is_there():
+            return
+        if self.stream is not None:
+            old, self.stream = self.stream, None
+            with contextlib.suppress(OSError):  # what is full does not matter any more
+                old.close()
+        self.stream = self._open()  # type: ignore[assignment]
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -70,15 +89,49 @@ class _StandardError(logging.Handler):
                 data = data[os.write(_STDERR, data[: select.PIPE_BUF]) :]
 
 
-def start_log(path: str, level: str) -> None:
+def open_own_log(path: str) -> int:
+    """
+    Open the file at *path* to append to it; make it, with mode 0640, if it is missing.
+
+    What is there already must be a regular file of one name, and where others may put files as well, one of root's or
+    ours: else a link would have us write into what it leads to, and a file of somebody else's would give him our log.
+
+    Raises:
+        OSError: It cannot be opened, or is none that we should write to.
+    """
+    how = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        fd = os.open(path, how | os.O_CREAT | os.O_EXCL, 0o640)
+    except FileExistsError:
+        return _checked(path, os.open(path, how))
+    os.fchmod(fd, 0o640)  # whatever the umask is
+    return fd
+
+
+def _checked(path: str, fd: int) -> int:
+    if stat.S_ISCHR(os.fstat(fd).st_mode):  # a terminal, or the null device
+        return fd
+    seen = Seen(path, fd)
+    strangeness = seen.strangeness(None if is_ours_alone(os.path.dirname(path)) else {os.geteuid()})
+    # Asked last: a link that was taken away again meanwhile would have been counted no more.
+    if strangeness or not seen.is_there():
+        os.close(fd)
+        raise PermissionError(errno.EPERM, strangeness or "it has just been replaced")
+    return fd
+
+
+def start_log(path: str, level: str, open_file: Callable[[str], int] = open_own_log) -> None:
     """
     Write our log to *path* (``-``: standard error) from now on.
+
+    Args:
+        open_file: Opens the file, and makes it, now and whenever another one is at *path*.
 
     Raises:
         OSError: The file cannot be opened.
     """
-    handler = _StandardError() if path == "-" else _LogFile(path)
-    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S%z")
+    handler = _StandardError() if path == "-" else _LogFile(path, open_file)
+    formatter = _Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S%z")
     formatter.converter = time.localtime
     handler.setFormatter(formatter)
     root = logging.getLogger()

@@ -23,6 +23,7 @@ from fluentlite.config.kinds import UnfitError
 from fluentlite.config.model import DEFAULT_PORT, Server
 from fluentlite.config.textfile import UnreadableError, read_text
 from fluentlite.core.decode import Reading, ReceivedChunk
+from fluentlite.core.display import defuse
 from fluentlite.core.printing import json_lines, raw_lines
 from fluentlite.core.server_session import ServerSecurity
 from fluentlite.forward_server import Counters, Receiver
@@ -166,7 +167,7 @@ def _summary(counters: Counters) -> str:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # a closed standard error is no reason to stop receiving
-        os.write(STDERR, f"fluentlite receive: {text}\n".encode("utf-8", "replace"))
+        os.write(STDERR, f"fluentlite receive: {defuse(text)}\n".encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,20 @@ import contextlib
 import os
 import sys
 
+from fluentlite.core.display import defuse
+
 
 def say(text: str, *, is_error: bool = False) -> None:
-    """Print *text*; a full disk or a reader that has gone keeps nobody from what he does."""
+    """
+    Print *text*; a full disk or a reader that has gone keeps nobody from what he does.
+
+    Names in it do nothing to the terminal, and its further lines are indented: none can be taken for another message.
+    """
     stream = sys.stderr if is_error else sys.stdout
     if stream is None:  # it was closed when we began
         return
     try:
-        print(text, file=stream, flush=True)
+        print("\n  ".join(map(defuse, text.split("\n"))), file=stream, flush=True)
     except OSError:
         silence(stream.fileno())
 

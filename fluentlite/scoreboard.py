@@ -120,7 +120,8 @@ class Slot:
             if found is not None and found[0] >= self._read[0]:
                 self._read = found
                 break
-        return _decode(self._heartbeat[0], self._read[1])
+        heartbeat = self._heartbeat[0]
+        return _decode(heartbeat if math.isfinite(heartbeat) else 0.0, self._read[1])
 
     def clear(self) -> None:
         """Forget everything: it is another worker's now."""
@@ -177,28 +178,28 @@ class Scoreboard:
 
 
 def _read_place(place: memoryview) -> tuple[int, bytes] | None:
-    """Return sequence number and body, or None: it was never written, or is just being written."""
+    """
+    Return sequence number and body, or None: it was never written, is just being written, or makes no sense: workers run
+    as another user, and the master must stand whatever they write.
+    """
     data = bytes(place)
     sequence, checksum, size = _HEAD.unpack_from(data)
     body = data[_HEAD.size : _HEAD.size + size]
     if not sequence or len(body) < _NUMBERS.size or zlib.crc32(body, sequence) != checksum:
         return None
+    numbers = _NUMBERS.unpack_from(body)
+    if numbers[0] >= len(STATES) or not all(map(math.isfinite, numbers)):
+        return None  # no worker of ours says that
     return sequence, body
 
 
 def _decode(heartbeat: float, body: bytes) -> Score:
-    """A worker has fewer rights than the master: whatever it writes, this is a score, and its times are numbers."""
     numbers: Sequence[Any] = _NUMBERS.unpack_from(body)
     server_end = _NUMBERS.size + numbers[-1]
     server, error = body[_NUMBERS.size : server_end], body[server_end:]
     values: dict[str, Any] = dict(zip(_NUMBER_NAMES, numbers[1:], strict=False))
-    values["oldest_unacked"] = _time(values["oldest_unacked"])
     values["server"], values["last_error"] = server.decode(errors="replace"), error.decode(errors="replace")
-    return Score(_time(heartbeat), STATES[numbers[0] % len(STATES)], **values)
-
-
-def _time(seconds: float) -> float:
-    return seconds if math.isfinite(seconds) else 0.0
+    return Score(heartbeat, STATES[numbers[0]], **values)
 
 
 def _cut(text: str, size: int) -> bytes:

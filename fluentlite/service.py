@@ -151,7 +151,7 @@ def start(config: str, *, foreground: bool) -> int:
         check_daemon(plan.settings.master)
     while True:
         try:
-            places = Places(plan.settings.master)
+            places = Places(plan.settings.master, plan.account)
             break
         except HeldError as exc:
             if not _is_about_to_leave(config, run_dir, exc):

@@ -10,7 +10,14 @@ from collections.abc import Callable
 
 import psutil
 
-from fluentlite.control_client import NoAnswerError, NotRunningError, ask, ask_master, problems_of
+from fluentlite.control_client import (
+    ImpostorError,
+    NoAnswerError,
+    NotRunningError,
+    ask,
+    pid_of_answering,
+    problems_of,
+)
 from fluentlite.core.display import defuse
 from fluentlite.errors import FluentliteError
 from fluentlite.master.directories import pid_path
@@ -73,7 +80,9 @@ def _is_held(path: str, pid: int | None) -> bool:
 def _without_pid_file(run_dir: str) -> int | None:
     """Somebody may have removed the file of a master that lives; return its pid if it answers."""
     try:
-        return ask_master(run_dir, 5.0).pid or None
+        return pid_of_answering(run_dir, 5.0)
+    except ImpostorError:
+        raise
     except FluentliteError:
         return None
 
@@ -81,8 +90,8 @@ def _without_pid_file(run_dir: str) -> int | None:
 def _ask_to_stop(run_dir: str, pid: int, timeout: float) -> dict[str, object]:
     try:
         answer = ask(run_dir, "stop", timeout)
-    except (NotRunningError, NoAnswerError):
-        # Without a socket, or hung: the signal says the same, and asks for no answer.
+    except (NotRunningError, NoAnswerError, ImpostorError):
+        # Without a socket, hung, or somebody else's socket: the signal says the same, and asks for no answer.
         if pid:
             _send(pid, signal.SIGTERM)
         return {}

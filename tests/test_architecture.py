@@ -116,8 +116,8 @@ def test_those_who_act_know_only_what_both_share(zone):
     """Master and worker use the core, the settings and what lies beside them, never a command or a file's reader."""
     shared = {
         "fluentlite.config.model", "fluentlite.errors", "fluentlite.logfile", "fluentlite.loop", "fluentlite.report",
-        "fluentlite.scoreboard", "fluentlite.signals", "fluentlite.tls.context", "fluentlite.tls.transport",
-        "fluentlite.transport",
+        "fluentlite.saying", "fluentlite.scoreboard", "fluentlite.signals", "fluentlite.tls.context",
+        "fluentlite.tls.transport", "fluentlite.transport", "fluentlite.trust",
     }  # fmt: skip
     known = {
         module

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fluentlite.config.certificates import look_at_tls
+from fluentlite.config.look_trust import untrusted
 from fluentlite.config.model import LogSettings, MasterSettings
 from fluentlite.config.reading import Reading
 
@@ -155,6 +156,7 @@ def _user(master: MasterSettings) -> Iterator[Finding]:
 
 def _own_files(master: MasterSettings) -> Iterator[Finding]:
     who = _name_of_caller()
+    yield from (Finding("error", "[master]", text) for text in untrusted(master))
     yield _directory("run_dir", master.run_dir, who)
     if len(os.fsencode(master.run_dir)) > _LONGEST_RUN_DIR:
         text = f"run_dir {master.run_dir} is too long for a socket in it. Name one of at most {_LONGEST_RUN_DIR} bytes."

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fluentlite.core.display import defuse
 from fluentlite.errors import ConfigError
 
 _LONGEST_SHOWN = 80
@@ -69,16 +70,8 @@ class Problems:
 
 
 def printable(text: str) -> str:
-    """*text* on one line, encodable as UTF-8 and harmless for a terminal, whatever a file name or a value brought in."""
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else _escape(ord(char)) for char in text)
-    return text
-
-
-def _escape(code: int) -> str:
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    """*text* on one line, harmless and encodable as UTF-8, whatever bytes a file name or a value brought in."""
+    return defuse(text)
 
 
 def quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -42,6 +43,8 @@ class TableReader:
         self._problems = problems
         self.files_with_secrets: set[str] = set()
         """Files that hold a secret themselves, not only the name of a variable or of another file."""
+        self.named_files: set[str] = set()
+        """Files that a key names and that are read: lists of servers, certificates, secrets."""
 
     def read(self, table: Table, content: Mapping[str, object], place: Place) -> Found:
         """Read *content*, which stands at *place*, as a *table*."""
@@ -87,6 +90,8 @@ class TableReader:
             if isinstance(key.kind, SecretFile):
                 self.files_with_secrets.add(key.kind.path(expanded, place.directory))
             found[key.target] = Given(key.kind.read(expanded, place.directory), place)
+            if name.endswith("_file") and name != "log_file" and isinstance(expanded, str) and expanded:
+                self.named_files.add(os.path.abspath(os.path.join(place.directory, expanded)))
         except ExpandError as exc:
             self._problems.add(place, f"{what} {exc}")
         except UnfitError as exc:

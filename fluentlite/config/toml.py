@@ -8,6 +8,7 @@ from typing import Any
 from fluentlite.config import rules, schema
 from fluentlite.config.expand import hostname
 from fluentlite.config.files import Document, Files
+from fluentlite.config.look_trust import open_files
 from fluentlite.config.model import (
     ForwardSettings,
     LogSettings,
@@ -57,7 +58,11 @@ def read(path: str, environ: Mapping[str, str]) -> Reading:
     problems.raise_all(NotConfiguredError if is_untouched else ConfigError)
     settings = _settings(path, shared, logs, environ)
     files = tuple(document.file for document in documents)
-    return Reading(settings, files, open_to_all(reader.files_with_secrets, settings.logs))
+    warnings = [
+        *open_to_all(reader.files_with_secrets, settings.logs),
+        *open_files([*files, *sorted(reader.named_files)]),
+    ]
+    return Reading(settings, files, tuple(warnings))
 
 
 def _read_tables(reader: TableReader, document: Document) -> Found:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import stat
-from collections.abc import Iterator
 
 from fluentlite.config.problems import Problems
 from fluentlite.errors import ConfigError
-
-_MOST_LINKS = 40
-"""As the kernel: more symbolic links on one way are a loop."""
-
-_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+from fluentlite.trust import GROUP_OR_OTHERS, kind_of, name_of, others, steps_to
 
 
 def open_trusted(path: str) -> int:
@@ -33,7 +27,7 @@ def open_trusted(path: str) -> int:
     """
     problems = Problems()
     try:
-        for step, status in _way(path):
+        for step, status in steps_to(path):
             _judge(path, step, status, problems)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as exc:
@@ -49,40 +43,20 @@ def open_trusted(path: str) -> int:
     return fd
 
 
-def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every directory and symbolic link between the root and the file itself, in the order of passing."""
-    yield "/", os.lstat("/")
-    here, links = "/", 0
-    ahead = path.split("/")[::-1]
-    while ahead:
-        part = ahead.pop()
-        step = os.path.normpath(os.path.join(here, part))
-        status = os.lstat(step)
-        if stat.S_ISLNK(status.st_mode) and links < _MOST_LINKS:
-            links += 1
-            yield step, status
-            target = os.readlink(step)
-            here = "/" if target.startswith("/") else here
-            ahead += target.split("/")[::-1]
-        elif stat.S_ISDIR(status.st_mode):
-            yield step, status
-            here = step
-
-
 def _judge(path: str, step: str, status: os.stat_result, problems: Problems) -> None:
-    what = "the symbolic link" if stat.S_ISLNK(status.st_mode) else "the directory"
+    what = kind_of(status)
     name = shlex.quote(step)
     if not _is_ours(status):
         how = "chown -h" if stat.S_ISLNK(status.st_mode) else "chown"
         problems.add(
             path,
-            f"{what} {step} on the way to this script belongs to {_name(status.st_uid)}, who could put another "
+            f"{what} {step} on the way to this script belongs to {name_of(status.st_uid)}, who could put another "
             f"script in its place. Run: {how} {_owner()} {name}, or keep the script elsewhere.",
         )
     elif stat.S_ISDIR(status.st_mode) and _others_may_replace(status):
         problems.add(
             path,
-            f"{what} {step} on the way to this script can be written by {_others(status)}, who could put another "
+            f"{what} {step} on the way to this script can be written by {others(status)}, who could put another "
             f"script in its place. Run: chmod go-w {name}, or keep the script elsewhere.",
         )
 
@@ -96,13 +70,13 @@ def _judge_file(path: str, status: os.stat_result, problems: Problems) -> None:
         problems.add(
             path,
             f"as a shell script it would run with the rights of {_caller()}, but it belongs to "
-            f"{_name(status.st_uid)}. Read it, and if it is as it should be, run: chown {_owner()} {name}",
+            f"{name_of(status.st_uid)}. Read it, and if it is as it should be, run: chown {_owner()} {name}",
         )
-    if status.st_mode & _WRITABLE_BY_OTHERS:
+    if status.st_mode & GROUP_OR_OTHERS:
         problems.add(
             path,
             f"as a shell script it would run with the rights of {_caller()}, but it can be written by "
-            f"{_others(status)}. Read it, and if it is as it should be, run: chmod go-w {name}",
+            f"{others(status)}. Read it, and if it is as it should be, run: chmod go-w {name}",
         )
 
 
@@ -111,24 +85,13 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _others_may_replace(status: os.stat_result) -> bool:
-    return bool(status.st_mode & _WRITABLE_BY_OTHERS) and not status.st_mode & stat.S_ISVTX
-
-
-def _others(status: os.stat_result) -> str:
-    return "everybody" if status.st_mode & stat.S_IWOTH else "its group"
+    return bool(status.st_mode & GROUP_OR_OTHERS) and not status.st_mode & stat.S_ISVTX
 
 
 def _caller() -> str:
-    return _name(os.geteuid())
+    return name_of(os.geteuid())
 
 
 def _owner() -> str:
     """Whom it should belong to."""
     return shlex.quote(_caller())
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

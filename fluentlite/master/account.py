@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fluentlite.errors import ConfigError
@@ -50,3 +52,26 @@ def become(account: Account) -> None:
     os.setgroups(account.groups)
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
+
+
+@contextlib.contextmanager
+def rights_of(account: Account | None) -> Iterator[None]:
+    """
+    Have the rights of *account* for a while.
+
+    In a place of its own root does nothing with its own: what waits there, a link, a pipe, the name of somebody else's
+    file, then leads nowhere where that user could not go by itself. Who is not root has but its own rights.
+    """
+    if account is None or os.geteuid() != 0:
+        yield
+        return
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups(account.groups)
+    os.setegid(account.gid)
+    os.seteuid(account.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)

@@ -6,16 +6,17 @@ What exists already keeps its owner: nobody's ``/tmp`` becomes ours because a co
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError
-from fluentlite.master.account import Account
+from fluentlite.logfile import open_own_log
+from fluentlite.master.account import Account, rights_of
+from fluentlite.trust import is_ours_alone, judge_log_dir, judge_run_dir, judge_state_dir, passes
 
 
 def pid_path(run_dir: str) -> str:
@@ -32,7 +33,7 @@ def socket_path(run_dir: str) -> str:
 
 def prepare(master: MasterSettings, account: Account | None) -> None:
     """
-    Make what is missing of run_dir, state_dir and the log file, and try that they can be used.
+    Make what is missing of run_dir, state_dir and the log file, and try that they can be used, by nobody else.
 
     Args:
         account: Whom state and log belong to; None: whoever calls.
@@ -40,14 +41,30 @@ def prepare(master: MasterSettings, account: Account | None) -> None:
     Raises:
         ConfigError: With everything that is wrong.
     """
+    user = account.uid if account else None
     problems = [
-        *_directory("run_dir", master.run_dir, 0o755, None, writer=None),
-        *_directory("state_dir", master.state_dir, 0o750, account, writer=account),
+        *_directory("run_dir", master.run_dir, 0o755, None, judge_run_dir, writer=None),
+        *_directory(
+            "state_dir",
+            master.state_dir,
+            0o750,
+            account,
+            lambda path: judge_state_dir(path, user),
+            writer=account,
+        ),
     ]
     if master.log_file != "-" and not _is_device(master.log_file):
         directory = os.path.dirname(master.log_file)
-        # Its files are ours to make, the workers need only write to them.
-        problems += _directory("the directory of log_file", directory, 0o755, account, writer=None)
+        found = _directory(
+            "the directory of log_file",
+            directory,
+            0o755,
+            account,
+            lambda path: judge_log_dir(path, user),
+            # Its files are ours to make, the workers need only write to them; unless it is the workers'.
+            writer=account if account and _owner(directory) == account.uid else None,
+        )
+        problems += found
         problems += [] if problems else _log_file(master.log_file, account)
     if problems:
         raise ConfigError(*problems)
@@ -61,22 +78,43 @@ def _is_device(path: str) -> bool:
         return False
 
 
+def _owner(path: str) -> int:
+    """Whom *path* belongs to; -1 if it is not there."""
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return -1
+
+
 def make_run_dir(path: str) -> None:
     """
     Raises:
         ConfigError: It cannot be made.
     """
-    problems = list(_directory("run_dir", path, 0o755, None, writer=None))
+    problems = list(_directory("run_dir", path, 0o755, None, judge_run_dir, writer=None))
     if problems:
         raise ConfigError(*problems)
 
 
 def _directory(
-    name: str, path: str, mode: int, owner: Account | None, *, writer: Account | None
+    name: str,
+    path: str,
+    mode: int,
+    owner: Account | None,
+    judge: Callable[[str], list[str]],
+    *,
+    writer: Account | None,
 ) -> Iterator[str]:
+    problems = judge(path)
     try:
-        _make(path, mode, owner)
-        with _rights_of(writer):
+        if not problems and not os.path.isdir(path):
+            with rights_of(owner if owner and passes(path, owner.uid) else None):
+                _make(path, mode, owner)
+            problems = judge(path)  # somebody else may have been faster
+        if problems:
+            yield from problems
+            return
+        with rights_of(writer):
             descriptor, probe = tempfile.mkstemp(prefix=".fluentlite-", dir=path)
             os.close(descriptor)
             os.unlink(probe)
@@ -99,67 +137,61 @@ def _remedy(path: str, who: str) -> str:
     return f"{as_root or 'Make it'}: install -d -o {name} {path}"
 
 
-def _make(path: str, mode: int, account: Account | None) -> None:
+def _make(path: str, mode: int, owner: Account | None) -> None:
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
     if parent != path and not os.path.isdir(parent):
         _make(parent, 0o755, None)
+    umask = os.umask(0)
     try:
-        os.mkdir(path, mode)
+        os.mkdir(path, mode)  # whatever the umask is
     except FileExistsError:
         if not os.path.isdir(path):
             raise NotADirectoryError(errno.ENOTDIR, "it is not a directory") from None
         return  # another one was faster
-    os.chmod(path, mode)  # whatever the umask
-    if account is not None:
-        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    finally:
+        os.umask(umask)
+    if owner is not None and owner.uid != os.geteuid():
+        _give(path, owner)
+
+
+def _give(path: str, account: Account) -> None:
+    """Give *account* the directory that we have just made, and not what somebody has put in its place since."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "somebody has replaced it")
+        os.fchown(fd, account.uid, account.gid)
+    finally:
+        os.close(fd)
 
 
 def _log_file(path: str, account: Account | None) -> Iterator[str]:
     try:
-        own_log_file(path, account)
+        os.close(open_log(path, account))
     except OSError as exc:
         reason = "it is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
         yield f"log_file {path}: it cannot be written ({reason}). Correct its owner or mode, or name another file."
 
 
-def own_log_file(path: str, account: Account | None) -> None:
+def open_log(path: str, account: Account | None) -> int:
     """
-    Make the log file if it is missing, and give it to *account*, whose workers write to it too.
+    Open our own log, made if it is missing, as a file of *account*, whose workers write to it too.
+
+    Only with the rights of *account*, which the directory may belong to; with those of root where nobody but root can
+    have put anything.
 
     Raises:
-        OSError: It cannot be written to, or is a symbolic link.
+        OSError: It cannot be written to, or is a symbolic link, or somebody else's.
     """
-    how = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        fd = os.open(path, how | os.O_CREAT | os.O_EXCL, 0o640)
-        os.fchmod(fd, 0o640)  # whatever the umask
-    except FileExistsError:
-        fd = os.open(path, how)
-    try:
-        status = os.fstat(fd)
-        # Not through a hard link that somebody put there: it would give them what it leads to.
-        is_ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-        if account is not None and is_ours and status.st_uid != account.uid:
-            os.fchown(fd, account.uid, account.gid)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _rights_of(account: Account | None) -> Iterator[None]:
-    """Have the rights of *account* for a while."""
-    if account is None:
-        yield
-        return
-    groups, gid = os.getgroups(), os.getegid()
-    os.setgroups(account.groups)
-    os.setegid(account.gid)
-    os.seteuid(account.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(gid)
-        os.setgroups(groups)
+        with rights_of(account):
+            return open_own_log(path)
+    except PermissionError:
+        if account is None or os.geteuid() != 0 or not is_ours_alone(os.path.dirname(path)):
+            raise
+    fd = open_own_log(path)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        os.fchown(fd, account.uid, account.gid)
+    return fd

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError, FluentliteError
-from fluentlite.logfile import NOTICE, log_descriptors, start_log
+from fluentlite.logfile import NOTICE, log_descriptors, reopen_log
 from fluentlite.loop import Loop
 from fluentlite.master.control import ControlServer, Reply
 from fluentlite.master.daemonize import Starter
@@ -27,7 +27,7 @@ from fluentlite.master.places import Places
 from fluentlite.master.plan import Load, Plan, check_change, check_daemon, make_plan
 from fluentlite.master.reload import Reloads
 from fluentlite.master.report import Reporter
-from fluentlite.master.upkeep import keep_log, keep_run_dir
+from fluentlite.master.upkeep import keep_run_dir, start_own_log
 from fluentlite.master.watch import Watch
 from fluentlite.signals import SignalInbox
 
@@ -129,7 +129,7 @@ class Master:
             self._fleet.postpone(now - planned)
         self._fleet.tick(now)
         if self._watch.tick(now):
-            keep_log(self._master, self._plan.account)
+            reopen_log()
             try:
                 keep_run_dir(self._given.places, self._control)
             except HeldError as exc:
@@ -198,7 +198,7 @@ class Master:
 
     def _reopen_log(self) -> None:
         """First ours, then the workers', who may not be allowed to make the file."""
-        keep_log(self._master, self._plan.account)
+        reopen_log()
         self._fleet.forward(signal.SIGUSR1)
 
     # -- reload -----------------------------------------------------------------------------------------
@@ -221,9 +221,11 @@ class Master:
         check_change(self._master, plan.settings.master)
         if self._given.is_daemon:
             check_daemon(plan.settings.master)
-        old, self._plan = self._master, plan
-        if (old.log_file, old.log_level) != (self._master.log_file, self._master.log_level):
-            start_log(self._master.log_file, self._master.log_level)
+        old, new = self._master, plan.settings.master
+        if (old.log_file, old.log_level, self._plan.account) != (new.log_file, new.log_level, plan.account):
+            start_own_log(new, plan.account)
+        self._plan = plan
+        self._given.places.account = plan.account
         for warning in plan.warnings:
             log.warning("%s", warning)
         changes = self._fleet.apply(plan.specs(), time.monotonic())

@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
+from fluentlite.core.display import defuse
 from fluentlite.report import Condition
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Notifier:
 
 def _one_line(text: str) -> str:
     """Each line is an assignment of its own: a text must not make another one."""
-    return " ".join(text.split())
+    return defuse(" ".join(text.split()))
 
 
 def _watchdog_interval(usec: str, pid: str) -> float:

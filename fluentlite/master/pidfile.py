@@ -11,10 +11,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import time
 
 from fluentlite.errors import FluentliteError
+from fluentlite.master.account import Account, rights_of
+from fluentlite.trust import Seen
 
 _PATIENCE = 0.3
 """Seconds to go on trying: somebody may be looking at the lock, and a look takes no longer."""
@@ -47,14 +48,17 @@ class PidFile:
     """
     The lock, held from now until ``close``, by this process and by those it forks that keep ``fileno``.
 
+    Args:
+        account: With whose rights the file is opened and removed, where its directory is not root's; None: with ours.
+
     Raises:
         HeldError: Another one holds it.
-        PidFileError: The file cannot be opened, or is none.
+        PidFileError: The file cannot be opened, or is none, or none of ours.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._fd = _locked(path)
+    def __init__(self, path: str, account: Account | None = None) -> None:
+        self._path, self._account = path, account
+        self._fd = _locked(path, account)
 
     def fileno(self) -> int:
         return self._fd
@@ -73,13 +77,14 @@ class PidFile:
 
     def is_there(self) -> bool:
         """Whether the file at the path is still the one that is locked."""
-        return _is_at(self._path, self._fd)
+        return Seen(self._path, self._fd).is_there()
 
     def remove(self) -> None:
         """Remove the file and give the lock up, in this order: a file without its lock means a master that died."""
         with contextlib.suppress(OSError):  # somebody removed it, or the directory is read-only by now
-            if _is_at(self._path, self._fd):
-                os.unlink(self._path)
+            with rights_of(self._account):
+                if self.is_there():
+                    os.unlink(self._path)
         self.close()
 
     def close(self) -> None:
@@ -91,7 +96,8 @@ def holder(path: str) -> int | None:
     """
     Return the pid of the master that holds the lock of *path*: 0 if it is not known, None if there is no such master.
 
-    A pid is believed only if that process has the file open: whoever signals it must not meet a stranger.
+    A pid is believed only if that process has the file open and is of the file's owner: whoever signals it must not
+    meet a stranger, nor a program of root's that somebody has started with his file open.
 
     Raises:
         PidFileError: The file is there and cannot be read.
@@ -108,17 +114,32 @@ def holder(path: str) -> int | None:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         pid = _pid_in(fd)
-        return pid if pid and _has_open(pid, fd) else 0
+        owner = os.fstat(fd).st_uid
+        return pid if pid and _has_open(pid, fd) and owner_of(pid) == owner else 0
     else:
         return None
     finally:
         os.close(fd)
 
 
-def _locked(path: str) -> int:
+def owner_of(pid: int) -> int | None:
+    """
+    Return whose process *pid* is; None if there is none.
+
+    By the saved user id: a program of root's that somebody has started is root's whatever it does just now, and so is
+    a master that has the rights of the workers' user for a moment.
+    """
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Uid:"):
+                return int(line.split()[3])
+    return None
+
+
+def _locked(path: str, account: Account | None) -> int:
     give_up_at = time.monotonic() + _PATIENCE
     while True:
-        fd = _open(path)
+        fd = _open(path, account)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -129,33 +150,30 @@ def _locked(path: str) -> int:
                 raise HeldError(path, pid) from None
             time.sleep(0.02)
             continue
-        if _is_at(path, fd):
+        if Seen(path, fd).is_there():
+            os.fchmod(fd, _MODE)  # whatever the umask is
             os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
             return fd
         os.close(fd)  # its owner has removed it between our two steps
 
 
-def _open(path: str) -> int:
+def _open(path: str, account: Account | None) -> int:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
+        with rights_of(account):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
     except OSError as exc:
         reason = _LINK if exc.errno == errno.ELOOP else exc.strerror
         raise PidFileError(
             f"{path}: the pid file cannot be opened ({reason}). Correct run_dir and its owner, or remove the file."
         ) from exc
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    owners = {os.geteuid()} if account is None else {os.geteuid(), account.uid}
+    strangeness = Seen(path, fd).strangeness(owners)
+    if strangeness:  # its lock and its content are somebody else's
         os.close(fd)
-        raise PidFileError(f"{path}: the pid file is not a regular file. Remove it.")
-    with contextlib.suppress(PermissionError):  # of another user; its mode is theirs
-        os.fchmod(fd, _MODE)  # whatever the umask
+        raise PidFileError(
+            f"{path}: the pid file is none of ours: {strangeness}. Look who put it there, and remove it."
+        )
     return fd
-
-
-def _is_at(path: str, fd: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
-    except OSError:
-        return False
 
 
 def _pid_in(fd: int) -> int | None:

@@ -8,6 +8,7 @@ import os
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.master.account import Account
 from fluentlite.master.directories import make_run_dir, pid_path, state_lock_path
 from fluentlite.master.pidfile import HeldError, PidFile, PidFileError
 from fluentlite.report import Condition
@@ -19,17 +20,20 @@ class Places:
     """
     Taken now and held for the master's life, also by the processes that keep ``descriptors``.
 
+    Attributes:
+        account: Whom state_dir belongs to; None: whoever calls.
+
     Raises:
         HeldError: A master runs with this run_dir.
         FluentliteError: One runs with this state_dir, or a file cannot be made.
     """
 
-    def __init__(self, master: MasterSettings) -> None:
-        self._master = master
+    def __init__(self, master: MasterSettings, account: Account | None) -> None:
+        self._master, self.account = master, account
         self._trouble = Condition(log)
         self._pid_file = PidFile(pid_path(master.run_dir))
         try:
-            self._state_lock = PidFile(state_lock_path(master.state_dir))
+            self._state_lock = PidFile(state_lock_path(master.state_dir), account)
         except HeldError as exc:
             self._pid_file.remove()
             who = f"process {exc.pid}" if exc.pid else "another fluentlite"
@@ -64,9 +68,10 @@ class Places:
         try:
             if not self._pid_file.is_there():
                 make_run_dir(master.run_dir)
-                self._pid_file = self._replaced(self._pid_file, pid_path(master.run_dir))
+                self._pid_file = self._replaced(self._pid_file, pid_path(master.run_dir), None)
             if not self._state_lock.is_there():
-                self._state_lock = self._replaced(self._state_lock, state_lock_path(master.state_dir))
+                path = state_lock_path(master.state_dir)
+                self._state_lock = self._replaced(self._state_lock, path, self.account)
         except (ConfigError, PidFileError, OSError) as exc:
             self._trouble.raise_(
                 f"run_dir or state_dir has been emptied, and our files cannot be put back ({exc})"
@@ -75,8 +80,8 @@ class Places:
         self._trouble.clear("run_dir and state_dir are as they should be again")
         return True
 
-    def _replaced(self, file: PidFile, path: str) -> PidFile:
-        replacement = PidFile(path)
+    def _replaced(self, file: PidFile, path: str, account: Account | None) -> PidFile:
+        replacement = PidFile(path, account)
         file.close()
         with contextlib.suppress(PidFileError):
             replacement.write(os.getpid())

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 
 from fluentlite.config.model import MasterSettings
-from fluentlite.errors import StateError
-from fluentlite.logfile import reopen_log
+from fluentlite.errors import ConfigError, StateError
+from fluentlite.logfile import start_log
 from fluentlite.master.account import Account
 from fluentlite.master.control import ControlServer
-from fluentlite.master.directories import own_log_file
+from fluentlite.master.directories import open_log
 from fluentlite.master.places import Places
 
 log = logging.getLogger(__name__)
 
 
-def keep_log(master: MasterSettings, account: Account | None) -> None:
-    """Write to the file at the log's path, and let the workers' user write to it: it may have been renamed."""
-    if master.log_file != "-":
-        with contextlib.suppress(OSError):  # there is nowhere to say it; it is tried again
-            own_log_file(master.log_file, account)
-        reopen_log()
+def start_own_log(master: MasterSettings, account: Account | None) -> None:
+    """
+    Write our log to log_file from now on, a file of *account*, also after it was renamed.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    try:
+        start_log(master.log_file, master.log_level, lambda path: open_log(path, account))
+    except OSError as exc:
+        raise ConfigError(
+            f"log_file {master.log_file}: it cannot be written ({exc.strerror}). Correct its owner or mode, or name another."
+        ) from exc
 
 
 def keep_run_dir(places: Places, control: ControlServer) -> None:

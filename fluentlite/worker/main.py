@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -22,6 +21,7 @@ from fluentlite.core.pace import Pace
 from fluentlite.errors import ConfigError, FluentliteError
 from fluentlite.logfile import LOOK_INTERVAL, reopen_log
 from fluentlite.loop import Loop
+from fluentlite.saying import say
 from fluentlite.scoreboard import Slot
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
@@ -287,6 +287,5 @@ def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox
         log.log(logging.ERROR if slot is None else logging.INFO, "%s", problem)
         if slot is not None:
             slot.write(replace(slot.read(), last_error=problem))
-        with contextlib.suppress(OSError):  # standard error may be closed; the others know
-            print(f"fluentlite: {problem}", file=sys.stderr)
+        say(f"fluentlite: {problem}", is_error=True)
         return 1

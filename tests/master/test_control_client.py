@@ -11,17 +11,21 @@ import time
 
 import pytest
 from asking import Served, as_stranger
+from strangers import IS_ROOT, MALLORY, impostor, process_of
 
 from fluentlite.control_client import (
     MAX_ANSWER,
+    ImpostorError,
     NoAnswerError,
     NotRunningError,
     Running,
     ask,
     ask_master,
+    pid_of_answering,
     problems_of,
 )
 from fluentlite.errors import FluentliteError, StateError
+from fluentlite.stopping import stop
 
 
 @contextlib.contextmanager
@@ -346,3 +350,57 @@ def test_other_users_get_the_status(open_dir, socket_file):
     """Another user asks over the client as well as the owner does (O03)."""
     with serving(socket_file, {"status": json.loads('{"workers": []}')}):
         assert as_stranger(lambda: ask(open_dir, "status", 10.0)) == {"workers": []}
+
+
+# -- somebody else there ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def not_us(monkeypatch):
+    """Without root the impostor is we, and we believe to be somebody else."""
+    if not IS_ROOT:
+        us = os.getuid()
+        monkeypatch.setattr(os, "geteuid", lambda: us + 1)
+
+
+def _claim(pid):
+    return lambda _own_pid: {"ok": True, "master": {"pid": pid, "config": "/etc/x.toml"}}
+
+
+def test_an_impostor_is_told_nothing(open_dir, socket_file, not_us):
+    """Whoever has put his socket into a run_dir where he may write is not asked anything, and not believed (P03)."""
+    os.chmod(open_dir, 0o777)
+    with (
+        process_of(MALLORY, impostor(socket_file, _claim(1))),
+        pytest.raises(
+            ImpostorError, match=r"answers there \(pid \d+\), whose directory this is not: it is no fl"
+        ),
+    ):
+        ask(open_dir, "stop", 10.0)
+
+    assert not os.path.exists(f"{socket_file}.asked")
+
+
+def test_another_users_own_fluentlite_is_believed(open_dir, socket_file, not_us):
+    """Root, and everybody else, may ask the fluentlite of a user who has its run_dir for himself (O03)."""
+    if IS_ROOT:
+        os.chown(open_dir, MALLORY.pw_uid, -1)
+    with process_of(MALLORY, impostor(socket_file, _claim(1))):
+        assert ask(open_dir, "status", 10.0)["ok"] is True
+
+
+def test_a_pid_that_is_only_claimed_is_not_signalled(open_dir, socket_file, not_us):
+    """A master without pid file is known by its pid as the kernel tells it, never by what it says it is (P03)."""
+    if IS_ROOT:
+        os.chown(open_dir, MALLORY.pw_uid, -1)
+    with process_of(MALLORY, impostor(socket_file, lambda own: _claim(own)(own))) as pid:
+        if IS_ROOT:
+            assert pid_of_answering(open_dir, 10.0) == pid
+    os.unlink(socket_file)
+    with process_of(MALLORY, impostor(socket_file, _claim(os.getpid()))):
+        with pytest.raises(
+            ImpostorError, match="not sure which process answers there, so none was signalled"
+        ):
+            pid_of_answering(open_dir, 10.0)
+        with pytest.raises(ImpostorError):
+            stop(open_dir, 1.0)

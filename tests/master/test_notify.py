@@ -51,17 +51,17 @@ def test_every_change_is_told(manager):
 
 
 def test_a_status_is_one_line(manager):
-    """A text cannot make an assignment of its own, and any name of a file can be said."""
+    """A text cannot make an assignment of its own nor move a cursor, and any name of a file can be said."""
     listening, name = manager
     notifier = started(name)
     notifier.status("a\nMAINPID=1\r\nSTOPPING=1")
     notifier.ready("b\nREADY=0")
-    notifier.status("\udcff\u00e9")
+    notifier.status("\udcff\u00e9\x1b[2J")
 
     assert [listening.recv(4096) for _ in range(3)] == [
         b"STATUS=a MAINPID=1 STOPPING=1",
         b"READY=1\nSTATUS=b READY=0",
-        b"STATUS=\xff\xc3\xa9",
+        b"STATUS=\\xff\xc3\xa9\\x1b[2J",
     ]
 
 

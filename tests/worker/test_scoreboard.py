@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import random
 import signal
 import time
 import zlib
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fluentlite import scoreboard
 from fluentlite.scoreboard import (
     _HEAD,
     _PLACE_SIZE,
@@ -218,3 +220,38 @@ def test_whatever_a_worker_writes(body, heartbeat, sequence, whole):
     assert score.state in STATES
     assert math.isfinite(score.heartbeat) and math.isfinite(score.oldest_unacked)
     json.dumps(asdict(score), allow_nan=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [(0, 255), (0, len(STATES)), (6, math.nan), (6, math.inf), (6, -math.inf)],
+    ids=["state", "next-state", "nan", "infinity", "minus-infinity"],
+)
+def test_what_no_worker_says(what, value):
+    """Workers run as another user: whatever one writes to its slot, the master reads a score, the last one that made sense."""
+    memory = memoryview(bytearray(SLOT_SIZE))
+    slot = Slot(memory)
+    slot.write(FULL)
+    assert slot.read() == FULL
+    numbers = [1, *range(10)]
+    numbers[what] = value
+    body = scoreboard._NUMBERS.pack(*numbers)
+    head = scoreboard._HEAD.pack(9, zlib.crc32(body, 9), len(body))
+    for begin in (scoreboard._HEARTBEAT_SIZE, scoreboard._HEARTBEAT_SIZE + scoreboard._PLACE_SIZE):
+        memory[begin : begin + len(head) + len(body)] = head + body
+
+    assert slot.read() == FULL
+    slot.beat(math.nan)
+    assert slot.read().heartbeat == 0.0
+
+
+def test_random_bytes_in_a_slot():
+    """Nor does any other byte that is written there keep the master from reading."""
+    chooser = random.Random(7)
+    for _ in range(2000):
+        memory = memoryview(bytearray(SLOT_SIZE))
+        slot = Slot(memory)
+        slot.write(FULL)
+        for _ in range(chooser.randrange(1, 20)):
+            memory[chooser.randrange(SLOT_SIZE)] = chooser.randrange(256)
+        assert isinstance(slot.read(), Score)
