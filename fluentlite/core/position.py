@@ -1,7 +1,7 @@
 """
 The content of a checkpoint: where each followed file has to be read on from, as bytes.
 
-A checkpoint file is two slots of ``SLOT_SIZE`` bytes, written in turn. A slot is a header (magic with the
+A checkpoint file is ``SLOTS`` slots of ``SLOT_SIZE`` bytes, of which the newest whole one counts. A slot is a header (magic with the
 version, sequence number, payload length, CRC-32 of these three and of the payload) and a payload in JSON,
 so that an operator can read it with ``strings``. A test pins these bytes.
 """
@@ -21,6 +21,9 @@ from fluentlite.core.rotation import Identity
 
 SLOT_SIZE = 32768
 """Bytes: a path of 4096 may take six times that in JSON, and some generations must fit beside it."""
+
+SLOTS = 4
+"""One is known to be on the disk, one is on its way there, and two are written in turn meanwhile."""
 
 MAGIC = b"FLUENTL1"
 _MAGIC_ANY_VERSION = MAGIC[:-1]
@@ -141,6 +144,11 @@ def decode_slot(slot: bytes) -> tuple[int, State]:
         return sequence, _state(json.loads(payload))
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as exc:
         raise SlotError(f"its content is not understood ({exc})") from exc
+
+
+def split_slots(data: bytes) -> list[bytes]:
+    """Return the slots of a checkpoint file; there may be fewer of them than ``SLOTS``, in one of an earlier version."""
+    return [data[begin : begin + SLOT_SIZE] for begin in range(0, max(1, len(data)), SLOT_SIZE)]
 
 
 def newest(slots: list[bytes]) -> tuple[int, State, list[str]]:
