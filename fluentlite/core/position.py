@@ -225,7 +225,7 @@ def _point(row: Any) -> Point:
         offset=_int(offset),
         marker=Marker(_int(marker_size), _str(digest)),
         size=_int(size),
-        mtime_ns=_int(mtime_ns),
+        mtime_ns=_time(mtime_ns),
     )
 
 
@@ -233,6 +233,11 @@ def _int(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise TypeError(f"{value!r} is not a whole number")
     return value
+
+
+def _time(value: object) -> int:
+    """Nanoseconds since 1970; files may be older than that."""
+    return value if isinstance(value, int) and value < 0 else _int(value)
 
 
 def _str(value: object) -> str:

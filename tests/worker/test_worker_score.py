@@ -103,7 +103,7 @@ def test_a_worker_on_a_dying_disk(tmp_path, monkeypatch):
             worker.start()
             eventually(lambda: len(server.lines()) >= 111)
 
-        assert sorted(server.lines())[-50:] == [line.rstrip() for line in lines[50:]]
+        assert {line.rstrip() for line in lines} < set(server.lines())
         assert len(server.lines()) == 111, "and none twice"
         assert not server.errors
 
