@@ -7,6 +7,8 @@ import msgpack
 import pytest
 from following import ROTATE_WAIT, lines_of
 
+from fluentlite.core.position import MAX_FINISHED
+
 DAY = 86400
 YEARS = {1901: -2_177_452_800, 1960: -315_619_200, 1970: 0, 2039: 2_177_452_800, 2107: 4_323_369_600}
 """Some years in seconds since 1970."""
@@ -135,3 +137,31 @@ def test_the_time_of_an_event(log, make_follower, seconds, expected, is_integer)
         assert when == expected[0]
     else:
         assert (int.from_bytes(when.data[:4], "big"), int.from_bytes(when.data[4:], "big")) == expected
+
+
+@pytest.mark.parametrize("old", [4, 20])
+def test_set_back_and_restarted(log, make_follower, old):
+    """
+    Set back behind the times of the rotated files, and restarted: nothing is lost; of those files, the ones that are not
+    among the last finished ones come again (T44).
+    """
+    now = int(time.time())
+    for number in range(old):
+        log.append(f"old {number}")
+        set_time(log.path, now - DAY * (old - number))
+        log.rotate()
+    follower = make_follower().start()
+    log.append("one")
+    set_time(log.path, now - 10)
+    follower.follow()
+    log.append("two")
+    set_time(log.path, now - 40 * 365 * DAY)
+    follower.follow()
+    follower.stop_and_start()
+    log.rotate()
+    log.append("three")
+    set_time(log.path, now - 40 * 365 * DAY + 5)
+    follower.finish()
+
+    assert [line for line in follower.lines if not line.startswith("old")] == ["one", "two", "three"]
+    assert len(follower.lines) == 3 + max(0, old - MAX_FINISHED)
