@@ -112,8 +112,19 @@ def _make(path: str, mode: int, account: Account | None) -> None:
             raise NotADirectoryError(errno.ENOTDIR, "it is not a directory") from None
         return  # another one was faster
     os.chmod(path, mode)  # whatever the umask
+    _sync(parent)  # positions will be relied upon
     if account is not None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def _sync(directory: str) -> None:
+    """Make a name in *directory* safe from a power loss; where that cannot be, the kernel does it in its own time."""
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _log_file(path: str, account: Account | None) -> Iterator[str]:

@@ -30,7 +30,7 @@ from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.worker.background import Background
 from fluentlite.worker.slots import Slots, reread_slots
-from fluentlite.worker.statedir import checkpoint_file, is_at, make_directory, put_whole, sync_names
+from fluentlite.worker.statedir import checkpoint_file, is_at, make_directory, put_whole, sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class Checkpoint:
 
     def _sync_name(self) -> None:
         try:
-            sync_names(os.path.dirname(self._file))
+            sync_directory(os.path.dirname(self._file))
         except OSError as exc:  # no descriptor, say: it is tried again with the next sync
             self._sync_error = exc
         else:
@@ -274,7 +274,7 @@ class Checkpoint:
         if state.path != self.state.path:
             self._set_aside(f"it belongs to {state.path!r}")
             return
-        self.state = state
+        self.state, self._is_name_safe = state, self._slots.was_written
         if problems:
             log.warning("%s: a slot was not usable (%s); another one is used", self.path, problems[0])
 

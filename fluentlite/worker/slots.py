@@ -58,6 +58,11 @@ class Slots:
         """Whether the last state that was written is known to be on the disk."""
         return self._safe == self._last
 
+    @property
+    def was_written(self) -> bool:
+        """Whether anything was written since the file was made."""
+        return self._last > 0
+
     def load(self) -> tuple[State, list[str]]:
         """
         Return the newest state, and what is wrong with slots that had one.

@@ -64,9 +64,16 @@ def put_whole(file: str, content: bytes, aside: str | os.PathLike[str] | None) -
 
 
 def make_directory(state_dir: str) -> None:
-    """Make *state_dir*, for this user alone; StateError if that cannot be."""
+    """Make *state_dir*, for this user alone, and its name safe from a power loss; StateError if that cannot be."""
+    missing, above = [], os.path.abspath(state_dir)
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
     try:
         os.makedirs(state_dir, mode=0o750, exist_ok=True)
+        for directory in missing:
+            with contextlib.suppress(PermissionError):  # open to us for making something, and not for reading
+                sync_directory(os.path.dirname(directory))
     except OSError as exc:
         raise StateError(
             f"state_dir {state_dir!r} cannot be created ({exc.strerror}); create it for this user, or name another one"
@@ -80,12 +87,3 @@ def sync_directory(directory: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def sync_names(directory: str) -> None:
-    """The same, and those of *directory* and all above it: it may be new."""
-    sync_directory(directory)
-    while (parent := os.path.dirname(directory)) != directory:
-        directory = parent
-        with contextlib.suppress(OSError):  # not open to us: then it is not we who made something there
-            sync_directory(directory)
