@@ -226,7 +226,7 @@ def log_settings(path, forward=None, **tail):
     return LogSettings(
         tag="t",
         path=str(path),
-        forward=ForwardSettings(primary=(Server("127.0.0.1"),), **(forward or {})),
+        forward=ForwardSettings(**{"primary": (Server("127.0.0.1"),)} | (forward or {})),
         tail=TailSettings(**{"read_from_head": True, "rotate_wait": ROTATE_WAIT} | tail),
     )
 

@@ -266,6 +266,14 @@ class Worker:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def of(cls, directory: Path, settings: LogSettings) -> Worker:
+        """One that follows the log of *settings*, which may be anywhere, with the state in *directory*."""
+        worker = cls(directory, settings.forward)
+        worker.path = Path(settings.path)
+        worker._given["settings"] = settings
+        return worker
+
     # -- the log it follows -----------------------------------------------------------------------------
 
     def write(self, *lines: bytes) -> None:

@@ -8,8 +8,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from following import Follower, Log, lines_of
+from clients import eventually
+from following import Follower, Log, lines_of, log_settings
 from powerloss import Disk, write_tree
+from sending import Worker, forward_settings
+from servers import ScriptedServer
 
 from fluentlite.core.position import SLOT_SIZE, checkpoint_name
 from fluentlite.signals import SignalInbox
@@ -276,6 +279,38 @@ def test_it_checks_what_it_should(stage, log, monkeypatch):
 
     with pytest.raises(AssertionError, match="a power loss after"):
         stage.check()
+
+
+@pytest.mark.parametrize("log", ["a" * 240], indirect=True)
+def test_a_real_worker(stage, log, tmp_path):
+    """The whole worker, on some of these disks: it delivers what is missing, and of the rest the last seconds at most (T48)."""
+    with stage.disk.recorded():
+        stage.note()
+        stage.open(stage.follower)
+        for turn in range(9):
+            stage.write(*lines(f"turn {turn}"))
+            stage.step()
+        stage.write(*lines("not delivered", 5))
+        stage.note()
+    stage.follower.kill()
+    states = list(stage.disk.moments[-1].states(random.Random(3)))
+    safe = [line for line, when in stage.delivered if stage.follower.now - when > MOST_DOUBLED]
+    assert safe and len(states) > 8
+    for number, state in enumerate([states[0], states[len(states) // 2], states[-1]]):
+        directory = tmp_path / f"worker-{number}"
+        directory.mkdir()
+        write_tree({path.replace("lib/", "", 1): state[path] for path in state if path != "lib"}, directory)
+        with ScriptedServer() as server:
+            settings = log_settings(
+                log.path, {"primary": forward_settings([server]).primary}, read_from_head=False
+            )
+            with Worker.of(directory, settings) as worker:
+                eventually(lambda: b"not delivered 4" in server.lines())
+                worker.stop()
+            arrived = [line.decode() for line in server.lines()]
+            assert arrived[-5:] == lines("not delivered", 5)
+            assert not set(arrived) & set(safe)
+            assert {*arrived, *(line for line, _when in stage.delivered)} == set(stage.written)
 
 
 # -- the log itself -------------------------------------------------------------------------------------
