@@ -14,7 +14,11 @@ else:
     KINDS = [(ClosedDirectory, errno.EACCES)]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0].__name__}-{errno.errorcode[kind[1]]}")
+def named(kind):
+    return f"{kind[0].__name__}-{errno.errorcode[kind[1]]}"
+
+
+@pytest.fixture(params=KINDS, ids=named)
 def disk(request, tmp_path):
     """A disk; ``fail`` without an argument makes it take nothing more."""
     kind, number = request.param
@@ -51,6 +55,7 @@ def test_at_the_start(make_daemon, arrivals, disk):
     assert arrivals.lines("a") == ["one"]
 
 
+@pytest.mark.parametrize("disk", dict.fromkeys([KINDS[0], KINDS[-1]]), ids=named, indirect=True)
 def test_while_it_runs(make_daemon, arrivals, disk):
     """
     What is followed goes on, over rotations and a kill; what is new is refused by ``reload``, or waits and says so in ``status``;
