@@ -16,7 +16,7 @@ from bench.loops import control, copy, entry_start, work
 from bench.sinks import Arrival, Sink, forward_sink, raw_sink
 from fluentlite.config.model import TlsSettings
 from fluentlite.core.decode import Reading
-from fluentlite.core.position import SLOT_SIZE, newest
+from fluentlite.core.position import newest, split_slots
 from fluentlite.worker.checkpoint import checkpoint_path
 
 Subject = Literal["worker", "control", "copy"]
@@ -171,7 +171,7 @@ def check_delivery(source: Source, arrival: Arrival, state_dir: Path, path: Path
     if arrival.lines != source.lines:
         raise BenchError(f"{path}: {arrival.lines} lines were delivered, {source.lines} were written")
     data = checkpoint_path(str(state_dir), str(path)).read_bytes()
-    _, state, _ = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])
+    _, state, _ = newest(split_slots(data))
     if state.points[-1].offset != source.size:
         raise BenchError(f"{path}: the checkpoint is at {state.points[-1].offset}, not at {source.size}")
 

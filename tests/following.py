@@ -28,7 +28,7 @@ import msgpack
 
 from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
 from fluentlite.core.forward import Chunk, ChunkEncoder
-from fluentlite.core.position import SLOT_SIZE, newest
+from fluentlite.core.position import newest, split_slots
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
 from fluentlite.worker.tail import Tail
@@ -131,7 +131,7 @@ class Follower:
     def points(self):
         """What the checkpoint on disk says: ``(inode, offset)`` of each generation, oldest first."""
         data = slurp(self.checkpoint.path)
-        _sequence, state, _problems = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])
+        _sequence, state, _problems = newest(split_slots(data))
         return [(point.identity.inode, point.offset) for point in state.points]
 
     @property
@@ -226,7 +226,7 @@ def log_settings(path, forward=None, **tail):
     return LogSettings(
         tag="t",
         path=str(path),
-        forward=ForwardSettings(primary=(Server("127.0.0.1"),), **(forward or {})),
+        forward=ForwardSettings(**{"primary": (Server("127.0.0.1"),)} | (forward or {})),
         tail=TailSettings(**{"read_from_head": True, "rotate_wait": ROTATE_WAIT} | tail),
     )
 

@@ -34,7 +34,7 @@ from servers import HOST, ScriptedServer
 from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
 from fluentlite.core.entries import MsgpackEntries
 from fluentlite.core.forward import Chunk, ChunkEncoder, Position, Step
-from fluentlite.core.position import SLOT_SIZE, newest
+from fluentlite.core.position import newest, split_slots
 from fluentlite.logfile import start_log
 from fluentlite.loop import Loop
 from fluentlite.signals import WORKER_SIGNALS, SignalInbox
@@ -266,6 +266,14 @@ class Worker:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def of(cls, directory: Path, settings: LogSettings) -> Worker:
+        """One that follows the log of *settings*, which may be anywhere, with the state in *directory*."""
+        worker = cls(directory, settings.forward)
+        worker.path = Path(settings.path)
+        worker._given["settings"] = settings
+        return worker
+
     # -- the log it follows -----------------------------------------------------------------------------
 
     def write(self, *lines: bytes) -> None:
@@ -332,7 +340,7 @@ class Worker:
     def position(self) -> int:
         """The committed offset in the newest file that it follows."""
         data = checkpoint_path(str(self._state_dir), str(self.path)).read_bytes()
-        _, state, _ = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])
+        _, state, _ = newest(split_slots(data))
         return state.points[-1].offset if state.points else 0
 
     def log(self) -> str:

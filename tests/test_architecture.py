@@ -168,7 +168,7 @@ def test_modules_are_small(name):
 
 
 def test_waits_do_not_use_the_wall_clock():
-    """Only event times, names of broken files, our log's lines and the start in ``status`` use the wall clock (T44)."""
+    """Only event times, names of broken files, times of files, our log's lines and the start in ``status`` use the wall clock (T44)."""
     uses = {
         (name, node.attr)
         for name, tree in MODULES.items()
@@ -193,6 +193,7 @@ def test_waits_do_not_use_the_wall_clock():
         ("fluentlite.worker.checkpoint", "time_ns"),
         ("fluentlite.logfile", "localtime"),
         ("fluentlite.worker.main", "time_ns"),
+        ("fluentlite.worker.missed", "time_ns"),  # compared with the times of files
         ("fluentlite.master.report", "now"),
     }
 

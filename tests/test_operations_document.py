@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from failures_document import TESTS
 
 import fluentlite
 from fluentlite import cli, logfile, report, service, status_answer
@@ -150,6 +151,33 @@ def test_every_key_of_the_master_is_there(field):
 def test_every_signal_is_there(signum):
     """Each signal that somebody may send has a row; CHLD comes from the kernel."""
     assert re.search(rf"^\| .*\b{signum.name.removeprefix('SIG')}\b", SECTIONS["Signals"], re.MULTILINE)
+
+
+GUARANTEES = SECTIONS["What is guaranteed, and what is not"]
+SHOWN = re.findall(r"^\* (.+?)\. (tests/.*)$", SECTIONS["What shows it"], re.MULTILINE)
+
+
+def test_every_guarantee_is_shown():
+    """Each row of the table has its tests below it, in the same order and by the same words."""
+    rows = [row.strip() for row in re.findall(r"^\|(.+?)\|.*\|.*\|$", GUARANTEES, re.MULTILINE)][2:]
+
+    assert len(rows) >= 18
+    assert [event for event, _tests in SHOWN] == rows
+
+
+@pytest.mark.parametrize(("event", "tests"), SHOWN, ids=[event[:40] for event, _tests in SHOWN])
+def test_what_shows_a_guarantee_runs(event, tests):
+    """The tests of a row are in their files, and nothing in them or before them keeps them from running."""
+    named = [(file, name) for file, names in TESTS.findall(tests) for name in re.findall(r"`(\w+)`", names)]
+    assert named, event
+    for file, name in named:
+        source = (PACKAGE.parent / file).read_text()
+        functions = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+        assert name in functions, f"{file} has no {name}"
+        assert name.startswith("test_") and Path(file).name.startswith("test_"), "or pytest does not find it"
+        assert not re.search(r"\b(pytest|mark)\.(skip|skipif|xfail|importorskip)\b", source), (
+            f"{file} may not run"
+        )
 
 
 def test_files():

@@ -176,6 +176,8 @@ def _own_files(master: MasterSettings) -> Iterator[Finding]:
 def _directory(name: str, path: str, who: str) -> Finding:
     what = f"{name} {path}"
     if os.path.isdir(path):
+        if name in ("run_dir", "state_dir") and _is_full(path):  # a start writes there
+            return Finding("error", "[master]", f"{what}: the disk is full. Make room, or name another.")
         if _may(path, os.W_OK | os.X_OK):
             return Finding("ok", "[master]", f"{what} is writable")
         return Finding("error", "[master]", f"{what} cannot be written by {who}. Correct its owner or mode.")
@@ -186,6 +188,15 @@ def _directory(name: str, path: str, who: str) -> Finding:
         return Finding("ok", "[master]", f"{what} does not exist and can be created")
     text = f"{what} does not exist, and {who} cannot create it in {above}. Run: install -d -o {who} {path}"
     return Finding("error", "[master]", text)
+
+
+def _is_full(path: str) -> bool:
+    """Tell whether nothing can be put there for want of blocks or inodes; root may use those that are reserved."""
+    disk = os.statvfs(path)
+    blocks, inodes = (disk.f_bfree, disk.f_ffree) if os.geteuid() == 0 else (disk.f_bavail, disk.f_favail)
+    return not blocks or (
+        disk.f_files > 0 and not inodes
+    )  # where inodes are not counted there are none to count
 
 
 def _nearest_that_exists(path: str) -> str:

@@ -16,6 +16,9 @@ import msgpack
 
 NANOSECONDS = 1_000_000_000
 
+LATEST = (1 << 32) * NANOSECONDS - 1
+"""The last time that has a place in an event, in 2106; a clock beyond that, or before 1970, must stop no log."""
+
 KEPT_SIZE = 4096
 """Bytes of a line from which on its str header is made each time anew: a small part of what it costs."""
 
@@ -25,17 +28,17 @@ FEW = 150
 
 def event_time(time_ns: int) -> bytes:
     """
-    Encode *time_ns* (nanoseconds since 1970) as msgpack ext type 0, "EventTime".
+    Encode *time_ns* (nanoseconds since 1970) as msgpack ext type 0, "EventTime"; what it cannot hold becomes the nearest it can.
 
     Source: Forward Protocol v1, "EventTime Ext Format": fixext8, big-endian uint32 seconds and nanoseconds.
     """
-    seconds, nanoseconds = divmod(time_ns, NANOSECONDS)
+    seconds, nanoseconds = divmod(min(max(0, time_ns), LATEST), NANOSECONDS)
     return struct.pack(">BBII", 0xD7, 0, seconds, nanoseconds)
 
 
 def integer_time(time_ns: int) -> bytes:
     """Encode *time_ns* as whole seconds, for servers that do not know EventTime (Fluentd 0.12)."""
-    return struct.pack(">BI", 0xCE, time_ns // NANOSECONDS)
+    return struct.pack(">BI", 0xCE, min(max(0, time_ns), LATEST) // NANOSECONDS)
 
 
 def str_header(size: int) -> bytes:

@@ -1,7 +1,7 @@
 """
 The content of a checkpoint: where each followed file has to be read on from, as bytes.
 
-A checkpoint file is two slots of ``SLOT_SIZE`` bytes, written in turn. A slot is a header (magic with the
+A checkpoint file is ``SLOTS`` slots of ``SLOT_SIZE`` bytes, of which the newest whole one counts. A slot is a header (magic with the
 version, sequence number, payload length, CRC-32 of these three and of the payload) and a payload in JSON,
 so that an operator can read it with ``strings``. A test pins these bytes.
 """
@@ -22,6 +22,9 @@ from fluentlite.core.rotation import Identity
 
 SLOT_SIZE = 32768
 """Bytes: a path of 4096 may take six times that in JSON, and some generations must fit beside it."""
+
+SLOTS = 4
+"""One is known to be on the disk, one is on its way there, and two are written in turn meanwhile."""
 
 MAGIC = b"FLUENTL1"
 _MAGIC_ANY_VERSION = MAGIC[:-1]
@@ -153,6 +156,11 @@ def decode_slot(slot: bytes) -> tuple[int, State]:
         raise SlotError(f"its content is not understood ({str(exc)[:_LONGEST_REASON]})") from exc
 
 
+def split_slots(data: bytes) -> list[bytes]:
+    """Return the slots of a checkpoint file; there may be fewer of them than ``SLOTS``, in one of an earlier version."""
+    return [data[begin : begin + SLOT_SIZE] for begin in range(0, max(1, len(data)), SLOT_SIZE)]
+
+
 def newest(slots: list[bytes]) -> tuple[int, State, list[str]]:
     """
     Choose among the slots of one file.
@@ -227,7 +235,7 @@ def _point(row: Any) -> Point:
         offset=_int(offset),
         marker=_marker(marker_size, digest),
         size=_int(size),
-        mtime_ns=_int(mtime_ns),
+        mtime_ns=_time(mtime_ns),
     )
 
 
@@ -250,6 +258,11 @@ def _path(value: object) -> str:
     if b"\0" in path.encode("utf-8", "surrogateescape"):
         raise ValueError("its path has a NUL character")
     return path
+
+
+def _time(value: object) -> int:
+    """Nanoseconds since 1970; files may be older than that."""
+    return value if isinstance(value, int) and value < 0 else _int(value)
 
 
 def _str(value: object) -> str:

@@ -6,6 +6,7 @@ What exists already keeps its owner: nobody's ``/tmp`` becomes ours because a co
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -152,6 +153,7 @@ def _make(path: str, mode: int, owner: Account | None) -> None:
         return  # another one was faster
     finally:
         os.umask(umask)
+    _sync(parent)  # positions will be relied upon
     if owner is not None and owner.uid != os.geteuid():
         _give(path, owner)
 
@@ -165,6 +167,16 @@ def _give(path: str, account: Account) -> None:
         os.fchown(fd, account.uid, account.gid)
     finally:
         os.close(fd)
+
+
+def _sync(directory: str) -> None:
+    """Make a name in *directory* safe from a power loss; where that cannot be, the kernel does it in its own time."""
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _log_file(path: str, account: Account | None) -> Iterator[str]:

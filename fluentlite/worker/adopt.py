@@ -17,7 +17,6 @@ from dataclasses import replace
 
 from fluentlite.core.position import (
     CHECKPOINT_SUFFIX,
-    SLOT_SIZE,
     Point,
     SlotError,
     State,
@@ -31,6 +30,7 @@ from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import facts_of, marker_at, open_log
 from fluentlite.worker.positions import record
+from fluentlite.worker.slots import read_slots
 from fluentlite.worker.statedir import sync_directory
 from fluentlite.worker.waiting import Patience
 
@@ -116,8 +116,7 @@ class _Other:
         try:
             if not os.path.samestat(os.fstat(self._fd), os.stat(self._file, follow_symlinks=False)):
                 return False
-            data = os.pread(self._fd, 2 * SLOT_SIZE, 0)
-            self.state = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])[1]
+            self.state = newest(read_slots(self._fd))[1]
             is_copy = os.path.basename(self._file) != checkpoint_name(self.state.path)
             return not is_copy and any(files.have(point, self.state.path) for point in self.state.points)
         except (OSError, SlotError):

@@ -2,12 +2,12 @@
 The checkpoint file of one log: read at start, written after every delivery, locked for the worker's life.
 
 Written by ``pwrite`` into blocks that exist already, so that SIGKILL costs nothing and a full disk rarely
-anything; synced once a second while dirty, so that a power loss costs a second of doubles and never a line.
+anything; synced once a second while dirty, so that a power loss costs a second of doubles and never a line. Which
+slot is written is told by ``slots``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import logging
@@ -19,23 +19,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from fluentlite.core.position import (
-    CHECKPOINT_SUFFIX,
     SLOT_SIZE,
+    SLOTS,
     NewerVersionError,
     SlotError,
     State,
     encode_slot,
-    newest,
 )
 from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.worker.background import Background
-from fluentlite.worker.statedir import (
-    checkpoint_file,
-    make_directory,
-    sync_directory,
-    write_whole,
-)
+from fluentlite.worker.slots import Slots, reread_slots
+from fluentlite.worker.statedir import checkpoint_file, is_at, make_directory, put_whole, sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +38,7 @@ SYNC_INTERVAL = 1.0
 """Seconds between two syncs."""
 
 SYNC_PATIENCE = 2.0
-"""Seconds to wait for a sync when the worker stops; a disk that hangs longer must not keep it from leaving."""
+"""Seconds to wait for a sync when the worker starts or stops; a disk that hangs longer must not hold it up."""
 
 
 def checkpoint_path(state_dir: str, log_path: str) -> Path:
@@ -67,23 +62,24 @@ class Checkpoint:
 
     def __init__(self, state_dir: str, log_path: str) -> None:
         self._file = checkpoint_file(state_dir, log_path)
-        self.is_broken = False
-        self.state = State(log_path)
-        self._sequence = 0
+        self.is_broken, self.state = False, State(log_path)
         self._unwritten: State | None = None
-        self._is_dirty = self._is_taken = False
+        self._is_taken = self._is_name_safe = False
         self._synced_at = time.monotonic()
         self._syncer: Background | None = None
-        self._trouble = Condition(log)
-        self._displaced = Condition(log)
+        self._sync_error: OSError | None = None
+        self._trouble, self._displaced = Condition(log), Condition(log)
         make_directory(state_dir)
         self._fd = self._open()
+        self._slots = Slots(self._fd)
         self.written_ns = os.fstat(self._fd).st_mtime_ns
         try:
             self._load()
         except BaseException:
             os.close(self._fd)
             raise
+        # Which slot is on the disk is not known after a kill: all of them, before one is written over.
+        self._has_synced()
 
     @property
     def path(self) -> Path:
@@ -97,7 +93,7 @@ class Checkpoint:
     @property
     def deadline(self) -> float:
         """When ``sync_if_due`` has something to do, in ``time.monotonic()`` seconds."""
-        if not self._is_dirty and not self._unwritten:
+        if not self._slots.is_dirty and not self._slots.has_failed and not self._unwritten:
             return math.inf
         due = self._synced_at + SYNC_INTERVAL
         # A disk that hangs must not make the worker ask all the time whether it still does.
@@ -108,19 +104,27 @@ class Checkpoint:
         Record *state*. A failure is reported once and does not stop the worker: the state stays in
         memory and is written at the next chance.
         """
-        self._sequence += 1
-        slot = encode_slot(self._sequence, state)
-        offset = SLOT_SIZE * (self._sequence % 2)
         try:
-            write_whole(self._fd, slot, offset)
+            self._slots.write(state)
         except OSError as exc:
-            # The other slot keeps the last whole state; this one is written again, never that one.
-            self._sequence -= 1
             self._unwritten = state
             self._failed(exc)
             return
-        self.state, self._unwritten, self._is_dirty = state, None, True
-        self._trouble.clear(f"{self._file}: the checkpoint can be written again")
+        is_first = state.is_started and not self.state.is_started
+        self.state, self._unwritten = state, None
+        if not self._slots.has_failed:
+            self._mended()
+        if is_first:
+            # Before the first line is read: without it, a power loss would make the next start a first one.
+            self.secure()
+
+    def secure(self) -> OSError | None:
+        """Make what was written safe from a power loss; returns why that has failed, if so."""
+        if not self._is_safe and not self._has_synced():
+            self._sync_error = OSError(
+                errno.ETIMEDOUT, f"the disk has not taken it within {SYNC_PATIENCE:g} s"
+            )
+        return None if self._is_safe else self._sync_error
 
     def sync_if_due(self, now: float) -> None:
         """
@@ -132,46 +136,70 @@ class Checkpoint:
         if now < self.deadline:
             return
         self._synced_at = now
-        if not self._is_current(self._fd):
+        if not is_at(self._fd, self._file):
             self._replace()
             if self._is_taken:
                 raise StateError(self._displaced.message)
-        if self._unwritten:
-            self.write(self._unwritten)
-        if self._is_dirty:
-            self._is_dirty = False
-            self._syncer = self._start_sync()
+        if self._unwritten or self._slots.has_failed:
+            self.write(self._unwritten or self.state)
+        if self._slots.is_dirty:
+            self._start_sync()
 
     def close(self) -> None:
         """Write and sync what there is, and give the lock back."""
-        if not self._is_current(self._fd):
+        if not is_at(self._fd, self._file):
             self._replace()
-        if self._unwritten:
-            self.write(self._unwritten)
-        if not self._has_synced(self._syncer) or not self._has_synced(self._start_sync()):
+        if self._unwritten or self._slots.has_failed:
+            self.write(self._unwritten or self.state)
+        if not self._has_synced():
             log.error("%s: the disk has not taken the position within %g s; it is written, but not safe from a power loss",
                       self.path, SYNC_PATIENCE)  # fmt: skip
             return  # the thread uses the descriptor
         os.close(self._fd)
 
-    def _start_sync(self) -> Background | None:
-        """Sync in a thread of its own; None if that is done already, since there can be no more threads."""
-        try:
-            return Background(self._sync)
-        except RuntimeError:  # no memory, or a limit of processes
-            self._sync()
-            return None
+    @property
+    def _is_safe(self) -> bool:
+        return self._slots.is_safe and self._is_name_safe
 
-    def _has_synced(self, syncer: Background | None) -> bool:
-        """Wait for a sync; False if the disk hangs."""
-        return syncer is None or syncer.wait(SYNC_PATIENCE)
+    def _start_sync(self) -> None:
+        """Sync in a thread of its own, or at once if there can be no more threads."""
+        self._slots.begin_sync()
+        try:
+            self._syncer = Background(self._sync)
+        except RuntimeError:  # no memory, or a limit of processes
+            self._syncer = None
+            self._sync()
+
+    def _has_synced(self) -> bool:
+        """Sync what there is, and wait for that; False if the disk hangs."""
+        if self._syncer is not None and not self._syncer.wait(SYNC_PATIENCE):
+            return False
+        self._start_sync()
+        return self._syncer is None or self._syncer.wait(SYNC_PATIENCE)
 
     def _sync(self) -> None:
+        was_failed = self._slots.has_failed
         try:
-            os.fdatasync(self._fd)
+            self._slots.sync()
         except OSError as exc:
-            self._is_dirty = True
+            self._sync_error = exc
             self._failed(exc)
+            return
+        if was_failed and not self._unwritten:
+            self._mended()
+        if not self._is_name_safe:
+            self._sync_name()
+
+    def _sync_name(self) -> None:
+        try:
+            sync_directory(os.path.dirname(self._file))
+        except OSError as exc:  # no descriptor, say: it is tried again with the next sync
+            self._sync_error = exc
+        else:
+            self._is_name_safe = True
+
+    def _mended(self) -> None:
+        self._trouble.clear(f"{self._file}: the checkpoint can be written again")
 
     def _failed(self, exc: OSError) -> None:
         self._trouble.raise_(
@@ -202,41 +230,15 @@ class Checkpoint:
                     f"{self.path}: another process follows {self.state.path!r} with this state_dir; "
                     "stop it first, or two readers would send every line twice"
                 ) from None
-            if self._is_current(fd):
+            if is_at(fd, self._file):
                 return fd
             os.close(fd)
 
-    def _is_current(self, fd: int) -> bool:
-        """Tell whether the locked file is still the one at the path: it may have been set aside meanwhile."""
-        try:
-            return os.path.samestat(os.fstat(fd), os.stat(self._file, follow_symlinks=False))
-        except OSError:  # not there, or the way to it is closed
-            return False
-
     def _create(self, aside: Path | None = None) -> None:
-        """Put a whole, empty checkpoint at the path, and what was there *aside*; it never exists half-written."""
-        draft = f"{self._file.removesuffix(CHECKPOINT_SUFFIX)}.new-{os.getpid()}"
+        """Put a whole, empty checkpoint at the path, and what was there *aside*; every block is there for later writes."""
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft)
-            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                # Every block is written, so that later writes need no space.
-                write_whole(fd, encode_slot(0, self.state).ljust(2 * SLOT_SIZE, b"\0"), 0)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            if aside is not None:  # only now: without the broken one, this would be a first start
-                os.link(self._file, aside)
-                os.replace(draft, self._file)
-            else:
-                with contextlib.suppress(FileExistsError):  # another process was faster; its lock decides
-                    os.link(draft, self._file)
-                os.unlink(draft)
-            sync_directory(os.path.dirname(self._file))
+            put_whole(self._file, encode_slot(0, self.state).ljust(SLOTS * SLOT_SIZE, b"\0"), aside)
         except OSError as exc:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
             raise StateError(
                 f"{self.path}: the checkpoint cannot be created ({exc.strerror}), so no position could be "
                 "remembered; make state_dir writable for this user, or free space on its disk"
@@ -255,13 +257,12 @@ class Checkpoint:
             return
         log.warning("%s: the checkpoint was removed while in use; it is written anew", self.path)
         os.close(self._fd)
-        self._fd, self._unwritten, self._sequence = fd, self.state, 0
+        self._fd, self._slots, self._unwritten, self._is_name_safe = fd, reread_slots(fd), self.state, False
         self._displaced.clear(f"{self.path}: the checkpoint is at its place again")
 
     def _load(self) -> None:
-        data = os.pread(self._fd, 2 * SLOT_SIZE, 0)
         try:
-            self._sequence, state, problems = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])
+            state, problems = self._slots.load()
         except NewerVersionError as exc:
             raise StateError(
                 f"{self.path}: this checkpoint was written by a later version of fluentlite ({exc}); "
@@ -273,11 +274,9 @@ class Checkpoint:
         if state.path != self.state.path:
             self._set_aside(f"it belongs to {state.path!r}")
             return
-        self.state = state
-        if problems and self._sequence > 1:
-            log.warning(
-                "%s: one of two slots was not usable (%s); the other one is used", self.path, problems[0]
-            )
+        self.state, self._is_name_safe = state, self._slots.was_written
+        if problems:
+            log.warning("%s: a slot was not usable (%s); another one is used", self.path, problems[0])
 
     def _set_aside(self, reason: str) -> None:
         self.is_broken = True
@@ -288,6 +287,7 @@ class Checkpoint:
             self._create(kept)
             broken, self._fd = self._fd, self._open()
             os.close(broken)
+            self._slots = reread_slots(self._fd)
         except OSError as exc:
             raise StateError(
                 f"{self.path}: the checkpoint is broken ({reason}) and cannot be set aside ({exc})"

@@ -60,13 +60,11 @@ class Generation:
         self.packed = 0
         self.is_ended = self.was_deleted = False
         self.carried: Step | None = None
-        self.head = b""
+        self.head, self.long_seen = b"", (0, 0)
         self.quiet_since: float | None = None
         self.short_since: float | None = None
         self.unseen_since_ns: int | None = self.seen.mtime_ns
-        self.long_seen = (0, 0)
-        self._limits = limits
-        self._nul_scanned = 0
+        self._limits, self._nul_scanned = limits, 0
         self.start(0)
         self.is_started = False
 
@@ -148,7 +146,10 @@ class Generation:
 
     def links(self) -> int:
         """Return how many names the open file has; 0 means that it was deleted."""
-        return os.fstat(self.fd).st_nlink
+        try:
+            return os.fstat(self.fd).st_nlink
+        except OSError:  # ESTALE: deleted on a network file system
+            return 0
 
     def bytes_before(self, offset: int) -> bytes:
         """Return the bytes just before *offset*, at most ``MARKER_SIZE``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Collection
 
 from fluentlite.core.lines import MARKER_SIZE
@@ -15,6 +16,9 @@ from fluentlite.worker.generation import Generation
 from fluentlite.worker.troubles import Troubles
 
 log = logging.getLogger(__name__)
+
+CLOCKS_DIFFER_NS = 60 * 10**9
+"""Nanoseconds by which the clock of a file server may be ahead of ours."""
 
 
 class Missed:
@@ -73,6 +77,7 @@ class Missed:
         are_all = self._directory.problem is None
         # Both asked after the directory was read: what was at the path before may be among the rotated ones by now.
         known = {*known, current.identity, *self._directory.identity_at_path()}
+        since_ns = self._believable(since_ns)
         head, until_ns = _head(current.fd), facts_of(os.fstat(current.fd)).mtime_ns
         finished = self._finished.sizes()
         for sibling in missed_generations(rotated, known=known, finished=finished, since_ns=since_ns):
@@ -80,6 +85,19 @@ class Missed:
                 found += self._open(sibling, current)
         self._finished.keep({sibling.facts.identity for sibling in rotated} | known, are_all=are_all)
         return head.startswith(current.head) and _head(current.fd).startswith(head)
+
+    def _believable(self, since_ns: int) -> int:
+        """
+        A time that is yet to come was given by a clock that was wrong: what was written after it has been set looks
+        older. The last time that can be true counts then; some of what was written since may be read twice.
+        """
+        latest_ns = time.time_ns() + CLOCKS_DIFFER_NS
+        if since_ns <= latest_ns:
+            return since_ns
+        believable = [
+            mtime_ns for _size, mtime_ns in self._finished.sizes().values() if mtime_ns <= latest_ns
+        ]
+        return max(believable, default=0)
 
     def _open(self, sibling: Sibling, current: Generation) -> list[Generation]:
         """Begin *sibling*, unless it is a copy of *current*, gone, or cannot be read."""

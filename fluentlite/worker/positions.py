@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 from fluentlite.core.position import State
@@ -30,13 +29,8 @@ def record(checkpoint: Checkpoint, state: State) -> None:
     checkpoint.write(state)
     if checkpoint.state != state:
         raise StateError(checkpoint.trouble)
-    try:
-        fd = os.open(checkpoint.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as exc:
+    problem = checkpoint.secure()
+    if problem is not None:
         raise StateError(
-            f"{checkpoint.path}: the first position cannot be synced ({exc.strerror}); mend the disk of state_dir"
-        ) from exc
+            f"{checkpoint.path}: the first position cannot be synced ({problem.strerror}); mend the disk of state_dir"
+        )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
-from fluentlite.core.position import checkpoint_name
+from fluentlite.core.position import CHECKPOINT_SUFFIX, checkpoint_name
 from fluentlite.errors import StateError
 
 
@@ -20,10 +21,59 @@ def write_whole(fd: int, data: bytes, offset: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def is_at(fd: int, file: str) -> bool:
+    """Tell whether an open file is still the one at its path: it may have been set aside meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(file, follow_symlinks=False))
+    except OSError:  # not there, or the way to it is closed
+        return False
+
+
+def put_whole(file: str, content: bytes, aside: str | os.PathLike[str] | None) -> None:
+    """
+    Put *content* at *file*, which never exists half-written, and what was there *aside*.
+
+    Args:
+        aside: None if nothing was there. If there is something by now, that stays: another process was faster.
+
+    Raises:
+        OSError: It cannot be done; all is as before.
+    """
+    draft = f"{file.removesuffix(CHECKPOINT_SUFFIX)}.new-{os.getpid()}"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            write_whole(fd, content, 0)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if aside is not None:  # only now: without the broken one, this would be a first start
+            os.link(file, aside)
+            os.replace(draft, file)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, file)
+            os.unlink(draft)
+        sync_directory(os.path.dirname(file))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+
+
 def make_directory(state_dir: str) -> None:
-    """Make *state_dir*, for this user alone; StateError if that cannot be."""
+    """Make *state_dir*, for this user alone, and its name safe from a power loss; StateError if that cannot be."""
+    missing, above = [], os.path.abspath(state_dir)
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
     try:
         os.makedirs(state_dir, mode=0o750, exist_ok=True)
+        for directory in missing:
+            with contextlib.suppress(PermissionError):  # open to us for making something, and not for reading
+                sync_directory(os.path.dirname(directory))
     except OSError as exc:
         raise StateError(
             f"state_dir {state_dir!r} cannot be created ({exc.strerror}); create it for this user, or name another one"

@@ -18,13 +18,14 @@ from fluentlite.core.forward import Position
 from fluentlite.core.position import State
 from fluentlite.core.rotation import Identity
 from fluentlite.worker.directory import LogDirectory
-from fluentlite.worker.files import facts_of, open_log
+from fluentlite.worker.files import facts_of
 from fluentlite.worker.finished import Finished
 from fluentlite.worker.generation import Generation, GenerationMaker, TruncatedError
 from fluentlite.worker.missed import Missed
 from fluentlite.worker.positions import Positions
-from fluentlite.worker.resume import Resume, is_replaced_by, line_start, open_copy_of
+from fluentlite.worker.resume import Resume, is_replaced_by, open_at_path, open_copy_of
 from fluentlite.worker.troubles import Troubles
+from fluentlite.worker.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Tail:
         self._checkpoint, self._directory = checkpoint, LogDirectory(self.path)
         self._finished = Finished(self._directory, checkpoint.state.finished)
         self._missed = Missed(self._directory, self._new_generation, self._finished, self.troubles)
+        self._unreadable = Unreadable(self._directory, self.troubles)
         self._is_started = checkpoint.state.is_started or checkpoint.is_broken
         self._since_ns = checkpoint.written_ns if checkpoint.state.is_started else 0
         self._resume = Resume(self._directory, self._new_generation, self._finished, self.troubles)
@@ -82,6 +84,7 @@ class Tail:
             if not generation.is_closed:
                 self._look_at(generation, now)
         self._look_at_path()
+        self._unreadable.keep(self.generations)
         if self.newest is not None:
             self._since_ns = self.newest.seen.mtime_ns
         self.save()
@@ -93,8 +96,8 @@ class Tail:
         One with ``is_ended`` has nothing to read but its partial line, which ``flush`` returns.
         """
         for index, generation in enumerate(list(self.generations)):
-            if not generation.is_started:
-                self._begin(generation, self.generations[index - 1] if index else None)
+            if not generation.is_started and not self._begin(generation, self.generations[:index], now):
+                continue
             if generation.has_rest or not generation.is_closed:
                 yield generation
             if self._is_over(generation, now):  # by now the caller has read it to its end
@@ -104,6 +107,8 @@ class Tail:
     def read(self, generation: Generation, size: int, now: float) -> list[bytes]:
         """Read from *generation* as ``Generation.read`` does; what goes wrong is dealt with here."""
         revision = self.revision
+        if self._unreadable.rests(generation, now):
+            return []
         if generation.unseen_since_ns is not None and not generation.is_closed:
             self._look_at(generation, now)
         if generation.is_closed or self.revision != revision:
@@ -111,11 +116,11 @@ class Tail:
         lines: list[bytes] = []
         try:
             lines = generation.read(size, now)
-            self.troubles.readable()
+            self._unreadable.read(generation)
         except TruncatedError:
             self._cut_short(generation)
         except OSError as exc:
-            self.troubles.unreadable(generation, exc)
+            self._unreadable.failed(generation, exc, now)
         return lines
 
     def delivered(self, position: Position) -> None:
@@ -150,7 +155,9 @@ class Tail:
                 return
             if self.is_suspect:
                 return  # what lies beside the path may be the copy of a followed file, and no missed one
-            generation = self._new_generation(open_log(self.path), self.path)
+            generation = open_at_path(
+                self.path, self._new_generation, self._finished, self._settings, is_first=not self._is_started
+            )
         except OSError as exc:
             self._left_path()
             is_missing = self.troubles.not_opened(exc, is_awaited=bool(self._resume.awaited))
@@ -198,22 +205,13 @@ class Tail:
         """It is the newest one now; where it begins is decided once those before are read."""
         generation.epoch = self._resume.epochs.get(generation.identity, 0)
         self.generations.append(generation)
-        offset = self._finished.offset_in(generation)
-        if not self._is_started:
-            self._first_sight(generation)
-        elif offset:
-            generation.start(offset)  # a finished file is back at the path, perhaps with more in it
-        else:
+        if not self._is_started:  # it was never followed: what lies beside it is old
+            self._is_started = True
+            self._finished.add_siblings(self._followed())
+            self.troubles.descriptors_left()
+        elif not generation.is_started:
             generation.unseen_since_ns = self._since_ns  # rotations do not wait while we look
         log.info("%s: following inode %d", self.path, generation.identity.inode)
-
-    def _first_sight(self, generation: Generation) -> None:
-        """A log that was never followed begins where the configuration says; what lies beside it is old."""
-        size = 0 if self._settings.read_from_head else generation.seen.size
-        generation.start(line_start(generation.fd, size, self._settings.max_line_size))
-        self._is_started = True
-        self._finished.add_siblings(self._followed())
-        self.troubles.descriptors_left()
 
     # -- generations ------------------------------------------------------------------------------------
 
@@ -221,14 +219,19 @@ class Tail:
         """Return the files that are being read or delivered; the inode of a deleted one may be another's by now."""
         return {generation.identity for generation in self.generations if not generation.was_deleted}
 
-    def _begin(self, generation: Generation, before: Generation | None) -> None:
-        """Decide where a new generation begins, now that the one before it has been read to its end."""
-        if before is not None and is_replaced_by(before, generation):
-            log.info("%s: it was replaced by a file with the same content; going on in it", self.path)
-            generation.start(before.splitter.end_offset)
-            before.close()
-        else:
-            generation.start(0)
+    def _begin(self, generation: Generation, older: list[Generation], now: float) -> bool:
+        """Decide where a new generation begins, now that those before it have been read; False if it gives errors."""
+        try:
+            before = older[-1] if older else None
+            if before is not None and is_replaced_by(before, generation):
+                log.info("%s: it was replaced by a file with the same content; going on in it", self.path)
+                generation.start(before.splitter.end_offset)
+                before.close()
+            else:
+                generation.start(0)
+        except OSError as exc:
+            self._unreadable.failed(generation, exc, now)
+        return generation.is_started
 
     def _is_over(self, generation: Generation, now: float) -> bool:
         """Tell whether *generation* has left the path, was read to its end and has been quiet since."""
@@ -237,13 +240,15 @@ class Tail:
         return generation is not self.newest or (self.troubles.is_waiting and generation.links() == 0)
 
     def _look_at(self, generation: Generation, now: float) -> None:
+        if self._unreadable.rests(generation, now):
+            return
         self.troubles.note_long_lines(generation, now)
         try:
             generation.look(now)
         except TruncatedError:
             self._cut_short(generation)
         except OSError as exc:
-            self.troubles.unreadable(generation, exc)
+            self._unreadable.failed(generation, exc, now)
         if generation.head and generation.unseen_since_ns is not None and not generation.is_closed:
             self._adopt_earlier(generation, generation.unseen_since_ns)
 

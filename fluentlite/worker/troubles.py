@@ -114,13 +114,12 @@ class Troubles:
         """An open file gives an error instead of its bytes."""
         self._reading.raise_(
             f"{generation.name} (inode {generation.identity.inode}): it cannot be read at offset "
-            f"{generation.splitter.read_offset} ({exc.strerror}); trying again"
+            f"{generation.splitter.read_offset} ({exc.strerror}){_remedy(exc)}; its position is kept; trying again"
         )
 
     def readable(self) -> None:
-        """A read went well."""
-        if self._reading.message:  # called for every read
-            self._reading.clear(f"{self._path}: it can be read again")
+        """All of them give their bytes again."""
+        self._reading.clear(f"{self._path}: it can be read again")
 
     def cut_short(self, generation: Generation) -> None:
         """A file has lost its content, and there is no copy of it."""

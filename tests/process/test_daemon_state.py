@@ -6,7 +6,7 @@ import zlib
 
 from following import numbered
 
-from fluentlite.core.position import SLOT_SIZE
+from fluentlite.core.position import SLOT_SIZE, SLOTS
 
 
 def checkpoints(daemon):
@@ -28,7 +28,9 @@ def test_a_later_version(make_daemon, arrivals):
     current = checkpoint.read_bytes()
     header = b"FLUENTL2" + (9).to_bytes(8, "big") + (7).to_bytes(4, "big")
     checkpoint.write_bytes(
-        (header + zlib.crc32(header + b"unknown").to_bytes(4, "big") + b"unknown").ljust(2 * SLOT_SIZE, b"\0")
+        (header + zlib.crc32(header + b"unknown").to_bytes(4, "big") + b"unknown").ljust(
+            SLOTS * SLOT_SIZE, b"\0"
+        )
     )
     daemon.start()
     daemon.append("a", *numbered(101, 200))

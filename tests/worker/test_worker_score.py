@@ -1,8 +1,11 @@
 """What a worker says of itself while it works: its state, what is behind, and what is wrong."""
 
+import errno
+import os
 import signal
 import time
 
+import psutil
 import pytest
 from behaviours import close_after, no_ack
 from clients import eventually
@@ -59,6 +62,50 @@ def test_a_file_that_cannot_be_read(tmp_path, server):
     with Scored(tmp_path, forward_settings([server]), poll_interval=0.05) as worker:
         score = worker.wait_for(lambda score: score.state == "waiting_for_file")
         assert "cannot be opened" in score.last_error
+
+
+def test_a_worker_on_a_dying_disk(tmp_path, monkeypatch):
+    """The whole worker: its status says it, it idles meanwhile, follows a rotation, obeys TERM, and goes on later (T35, O03)."""
+    mended, pread = tmp_path / "mended", os.pread
+    lines = [b"line %06d\n" % number for number in range(1, 101)]
+
+    def dying(fd, size, offset):
+        if offset >= 600 and size and os.fstat(fd).st_ino == inode and not mended.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(
+            fd, min(size, 600 - offset) if os.fstat(fd).st_ino == inode and offset < 600 else size, offset
+        )
+
+    with ScriptedServer() as server:
+        worker = Scored(tmp_path, forward_settings([server]), poll_interval=0.05, rotate_wait=0.1)
+        worker.append(*lines)
+        inode = worker.path.stat().st_ino
+        monkeypatch.setattr(os, "pread", dying)
+        with worker:
+            score = worker.wait_for(lambda score: score.lines == 50 and score.last_error)
+            assert f"{worker.path} (inode {inode}): it cannot be read at offset 600" in score.last_error
+            assert score.lag_bytes == 600
+            worker.path.rename(tmp_path / "app.log.1")
+            worker.append(b"newer\n")
+            score = worker.wait_for(lambda score: score.lines == 51)
+            begin, process = psutil.Process(worker.pid).cpu_times(), psutil.Process(worker.pid)
+            for number in range(10):
+                worker.append(b"and %d\n" % number)
+                worker.wait_for(lambda score, number=number: score.lines == 52 + number)
+            assert sum(process.cpu_times()[:2]) - sum(begin[:2]) < 0.5
+            assert "it cannot be read at offset 600" in worker.score.last_error
+            assert worker.score.position == 600
+            worker.signal(signal.SIGTERM)
+            status, seconds = worker.wait()
+            assert (status, seconds < 5) == (0, True)
+            worker.leave_alone()
+            mended.touch()
+            worker.start()
+            eventually(lambda: len(server.lines()) >= 111)
+
+        assert {line.rstrip() for line in lines} < set(server.lines())
+        assert len(server.lines()) == 111, "and none twice"
+        assert not server.errors
 
 
 def test_a_deleted_file_with_lines_left_is_no_reason_to_wait(tmp_path):

@@ -7,7 +7,7 @@ import gc
 import pytest
 from following import open_descriptors
 
-from fluentlite.core.position import MAX_FINISHED, SLOT_SIZE
+from fluentlite.core.position import MAX_FINISHED, SLOT_SIZE, SLOTS
 
 ROTATIONS = 10_000
 WARM_UP = 200
@@ -53,7 +53,7 @@ def test_nothing_grows(log, follower, caplog, rotate, count):
     assert follower.lines == [*map(str, range(count)), "last"]
     assert open_descriptors() <= before[0]
     assert len(gc.get_objects()) - before[1] < 2000
-    assert follower.checkpoint.path.stat().st_size == 2 * SLOT_SIZE
+    assert follower.checkpoint.path.stat().st_size == SLOTS * SLOT_SIZE
     assert len(follower.checkpoint.state.finished) <= MAX_FINISHED
     assert len(follower.tail._finished.sizes()) <= 5
     assert len(follower.tail.generations) == 1
