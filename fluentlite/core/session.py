@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgpack
 
 from fluentlite.core.handshake import password_digest, shared_key_digest
-from fluentlite.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from fluentlite.errors import AuthenticationError, LocalProtocolError, PeerClosedError, RemoteProtocolError
 
 MAX_RESPONSE = 64 * 1024
 """Most bytes of an unfinished response. An ack has about 40, a HELO about 100."""
@@ -197,7 +197,7 @@ class ForwardSession:
                 "shared_key; compare shared_key, username and password with its own",
                 AuthenticationError,
             )
-        return self._broken("it closed the connection")
+        return self._broken("it closed the connection", PeerClosedError)
 
     def _broken(
         self, reason: str, kind: type[RemoteProtocolError] = RemoteProtocolError

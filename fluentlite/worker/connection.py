@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk
 from fluentlite.core.session import Credentials, ForwardSession, State
-from fluentlite.errors import AuthenticationError, RemoteProtocolError
+from fluentlite.errors import AuthenticationError, PeerClosedError, RemoteProtocolError
 from fluentlite.loop import READ, WRITE, Loop
 from fluentlite.worker.dial import Dialer
 
@@ -51,12 +51,15 @@ class Connection:
         acks: How many have come.
         is_overdue: It was closed because an ack was overdue.
         is_stuck: It was closed because the server did nothing: no ack came, or it took no bytes.
+        is_left: It was established, and the server has closed or reset it.
+        begun: The id of the last chunk of which the kernel has taken something.
     """
 
     def __init__(self, server: Server, settings: ForwardSettings, loop: Loop) -> None:
         self.server, self._settings, self._loop = server, settings, loop
         self.error = ""
-        self.is_refused = self.was_established = self.is_overdue = self.is_stuck = False
+        self.is_refused = self.was_established = self.is_overdue = self.is_stuck = self.is_left = False
+        self.begun = ""
         self.established_at = math.inf
         self.acks = 0
         self._delivered: list[str] = []
@@ -199,7 +202,7 @@ class Connection:
             return
         except (OSError, RemoteProtocolError) as exc:
             self.is_refused = isinstance(exc, AuthenticationError)
-            self._fail(_reason(exc))
+            self._fail_by(exc)
         acked = session.take_acked()  # also what came before a failure
         self._delivered += acked
         self.acks += len(acked)
@@ -218,13 +221,14 @@ class Connection:
                 head = self._outgoing[0]
                 head.started_at = min(head.started_at, time.monotonic())
                 _drop_sent(head.buffers, self._open_socket().sendmsg(head.buffers[:MOST_BUFFERS]))
+                self.begun = head.chunk_id or self.begun
                 if not head.buffers:
                     self._written(self._outgoing.popleft())
         except BlockingIOError:
             pass
         except OSError as exc:
             self._read_rest()
-            self._fail(_reason(exc))
+            self._fail_by(exc)
         if not self.is_closed:
             events = READ | WRITE if self._outgoing else READ
             self._loop.watch(self._open_socket().fileno(), self._on_ready, events)
@@ -248,6 +252,12 @@ class Connection:
         if self._socket is None:
             raise OSError(errno.EBADF, "the connection is closed")
         return self._socket
+
+    def _fail_by(self, exc: Exception) -> None:
+        # A network that fails does not speak for the server.
+        is_left = isinstance(exc, PeerClosedError | ConnectionResetError | BrokenPipeError)
+        self.is_left = self.is_left or (is_left and not self.error)
+        self._fail(exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc))
 
     def _fail(self, reason: str) -> None:
         if not self.error:
@@ -284,7 +294,3 @@ def _credentials(settings: ForwardSettings) -> Credentials | None:
         security.password,
         secrets.token_hex(16),
     )
-
-
-def _reason(exc: Exception) -> str:
-    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
