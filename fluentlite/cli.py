@@ -41,6 +41,8 @@ As a service:
   restart [-c FILE]   stop and start, if the configuration is good
   stop [-c FILE] [--timeout S]
                       let it finish, and wait until it is gone
+  replay [-c FILE] LETTER ...
+                      send again what all servers had refused: "status" says whether there is something
 
 By hand:
   agent TAG FILE HOST[:PORT] [SECONDARY[:PORT]]
@@ -158,6 +160,12 @@ def _status(argv: Sequence[str]) -> int:
     return run_status(argv)
 
 
+def _replay(argv: Sequence[str]) -> int:
+    from fluentlite.replay import run_replay
+
+    return run_replay(argv)
+
+
 def _receive(argv: Sequence[str]) -> int:
     from fluentlite.receiver import run_receive
 
@@ -234,6 +242,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "restart": _restart,
     "reload": _reload,
     "status": _status,
+    "replay": _replay,
     "agent": _agent,
     "receive": _receive,
     "demo": _demo,

@@ -41,5 +41,13 @@ class RemoteProtocolError(FluentliteError):
     """The peer is out of step; the connection must be closed."""
 
 
+class PeerClosedError(RemoteProtocolError):
+    """The peer has closed an established connection, for a reason of its own."""
+
+
 class AuthenticationError(RemoteProtocolError):
     """The peer refused our credentials, or could not prove that it knows the shared key."""
+
+
+class LetterError(FluentliteError):
+    """A file is no dead letter that can be used; its text says why, not which file."""

@@ -171,6 +171,29 @@ def size_limit(size: int, *, close: bool) -> Behaviour:
     return behave
 
 
+def buffer_limit(size: int) -> Behaviour:
+    """Closes as soon as it has more than *size* bytes of an unfinished message, unread bytes and all (S28)."""
+
+    def behave(connection: Connection) -> None:
+        while arrived := connection.next_chunk(most=size):
+            connection.ack(arrived)
+
+    return behave
+
+
+def refuse(*words: bytes, close: bool = True) -> Behaviour:
+    """Takes all chunks but those with a line that has one of *words*: closes, or says nothing (S36)."""
+
+    def behave(connection: Connection) -> None:
+        for arrived in connection.chunks():
+            if not any(word in line for line in arrived.lines() for word in words):
+                connection.ack(arrived)
+            elif close:
+                return
+
+    return behave
+
+
 def no_pong(connection: Connection) -> None:
     """Sends HELO, reads the PING and says no more (S24); needs security."""
     connection.send(connection.session.take_output())

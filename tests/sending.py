@@ -32,6 +32,7 @@ from clients import eventually
 from servers import HOST, ScriptedServer
 
 from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
+from fluentlite.core.dispatch import Refusal
 from fluentlite.core.entries import MsgpackEntries
 from fluentlite.core.forward import Chunk, ChunkEncoder, Position, Step
 from fluentlite.core.position import newest, split_slots
@@ -91,6 +92,7 @@ class Sending:
 
     Attributes:
         delivered: The chunks that count as delivered, in the order in which they do.
+        refused: What every server refused; the others go on without it.
         turns: How often the loop has turned.
     """
 
@@ -109,6 +111,7 @@ class Sending:
         )
         self.sender = Sender(self.settings, self.encoder, self.loop, random.Random(seed))
         self.delivered: list[Chunk] = []
+        self.refused: list[Refusal[Server]] = []
         self.queue: deque[Chunk] = deque()
         self.turns = self.offset = 0
 
@@ -116,6 +119,11 @@ class Sending:
     def lines(self) -> list[bytes]:
         """The lines of the delivered chunks."""
         return [line for chunk in self.delivered for line in lines_of(chunk)]
+
+    @property
+    def refused_lines(self) -> list[bytes]:
+        """The lines that were refused."""
+        return [line for refusal in self.refused for line in lines_of(refusal.chunk)]
 
     @property
     def server(self) -> str:
@@ -140,6 +148,10 @@ class Sending:
         self.turns += 1
         self.loop.wait(max(0.0, min(self.sender.deadline, until) - time.monotonic()))
         self.sender.advance(time.monotonic())
+        refusal = self.sender.refusal(time.monotonic())
+        if refusal is not None:
+            self.refused.append(refusal)
+            self.sender.give_up(time.monotonic())
         self.delivered += self.sender.in_flight.take_delivered()
         while self.queue and self.sender.wants_chunk:
             self.sender.send(self.queue.popleft(), time.monotonic())

@@ -82,12 +82,13 @@ class Connection:
         self.read_size, self.rest = 65536, 0.0
         """Most bytes in one read, and seconds to rest before it."""
 
-    def next_chunk(self, *, idle: float | None = None) -> Arrived | None:
+    def next_chunk(self, *, idle: float | None = None, most: int | None = None) -> Arrived | None:
         """
         Read until a chunk is whole, and record it. The handshake, if the server has one, happens on the way.
 
         Args:
             idle: Give up after so many seconds without a byte.
+            most: Give up when so many bytes do not make a whole one.
         """
         while True:
             self.send(self.session.take_output())
@@ -101,6 +102,8 @@ class Connection:
             if not data:
                 return None
             self.session.receive_data(data)
+            if most is not None and self.session.unfinished > most:
+                return None
 
     def chunks(self) -> Iterator[Arrived]:
         """Every chunk until the client leaves or the server is stopped."""

@@ -13,7 +13,7 @@ import fluentlite
 from fluentlite import cli, logfile, report, service, status_answer
 from fluentlite.config import shell
 from fluentlite.config.model import MasterSettings
-from fluentlite.core import hang, restart, retry, wellness
+from fluentlite.core import hang, restart, retry, trial, wellness
 from fluentlite.master import control, directories, main, member, reader, watch
 from fluentlite.scoreboard import STATES
 from fluentlite.signals import WORKER_SIGNALS
@@ -30,7 +30,16 @@ SPEAKERS = [
     *sorted((PACKAGE / "tls").glob("*.py")),
     *(
         PACKAGE / name
-        for name in ("core/hang.py", "daemon.py", "service.py", "stopping.py", "control_client.py")
+        for name in (
+            "core/hang.py",
+            "core/letter.py",
+            "daemon.py",
+            "service.py",
+            "stopping.py",
+            "control_client.py",
+            "letter_file.py",
+            "replay.py",
+        )
     ),
 ]
 """Modules that speak to the operator."""
@@ -207,6 +216,7 @@ def test_files():
         f"noticed within {logfile.LOOK_INTERVAL:g} s",
         f"every {report.REPEAT_INTERVAL / 60:g} minutes",
         f"more than {control.MAX_STRANGERS} others",
+        f"or acknowledged nothing, for {trial.UNREACHED_LIMIT / 60:g} minutes",
     ],
 )
 def test_numbers(text):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from fluentlite.core.forward import Chunk, ChunkEncoder
 
 SPLIT_AFTER = 3
-"""Failures of the same oldest chunk, on connections that took it, before it is cut in two."""
+"""Failures of the same oldest chunk, on connections that took it, before it is cut; a part of it needs one more."""
 
 
 class InFlight:
@@ -16,15 +16,17 @@ class InFlight:
 
     Attributes:
         resent: Chunks sent more than once so far.
+        loose: Messages that travelled with chunks which now go without them.
     """
 
     def __init__(self) -> None:
         self.resent = 0
+        self.loose: list[bytes] = []
         self._chunks: dict[str, Chunk] = {}
         self._acknowledged: set[str] = set()
         self._sent: dict[str, float] = {}  # chunk id -> when it was first sent
         self._delivered: list[Chunk] = []
-        self._failures: tuple[str, int] = ("", 0)  # the oldest chunk's id, how often it failed in a row
+        self._failures: dict[str, int] = {}  # chunk id -> how often it failed
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -34,6 +36,11 @@ class InFlight:
         """Lines in the chunks on their way."""
         return sum(chunk.count for chunk in self._chunks.values())
 
+    @property
+    def head(self) -> Chunk | None:
+        """The oldest chunk."""
+        return next(iter(self._chunks.values()), None)
+
     def add(self, chunk: Chunk) -> None:
         """*chunk* is the newest."""
         self._chunks[chunk.id] = chunk
@@ -41,6 +48,11 @@ class InFlight:
     def unacknowledged(self) -> Iterator[Chunk]:
         """Give what a new connection has to send (again), in order."""
         return (chunk for chunk in self._chunks.values() if chunk.id not in self._acknowledged)
+
+    @property
+    def acknowledged_early(self) -> int:
+        """How many chunks are acknowledged and wait for one before them."""
+        return len(self._acknowledged)
 
     @property
     def oldest_sent(self) -> float:
@@ -62,33 +74,70 @@ class InFlight:
             head = next(iter(self._chunks))
             if head not in self._acknowledged:
                 break
-            self._acknowledged.discard(head)
-            self._sent.pop(head, None)
-            self._delivered.append(self._chunks.pop(head))
+            self._pass_on(self._chunks[head])
+
+    def give_up(self) -> None:
+        """The oldest chunk will not be sent: only its position is passed on, in its turn."""
+        head = self.head
+        if head is not None:
+            self._chunks[head.id] = head.hollow()
+            self.acknowledge([head.id])
 
     def take_delivered(self) -> list[Chunk]:
         """Return the chunks that were delivered since the last call, in order."""
         delivered, self._delivered = self._delivered, []
         return delivered
 
-    def fail(self, encoder: ChunkEncoder) -> Chunk | None:
-        """
-        A connection that had taken chunks has ended.
+    def failures(self, chunk: Chunk) -> int:
+        """Return how often *chunk* failed, or that of which it is a part."""
+        return self._failures.get(chunk.id, 0)
 
-        One that ends every connection may be too large for the server, so after ``SPLIT_AFTER`` failures
-        in a row the oldest chunk is replaced by two halves.
+    def fail(self, encoder: ChunkEncoder, chunk: Chunk | None = None) -> Chunk | None:
+        """
+        A connection that had taken *chunk* (the oldest one, if not given) has ended.
+
+        One that ends every connection may be too large for the server, or have a record that the server does not
+        like, so after ``SPLIT_AFTER`` failures it is replaced by parts. They are under the same suspicion: the
+        next failure cuts the one that it meets again.
 
         Returns:
-            The chunk that was cut in two, if one was.
+            The chunk that was cut, if one was.
         """
-        if not self._chunks:
+        chunk = chunk or self.head
+        if chunk is None:
             return None
-        head = next(iter(self._chunks.values()))
-        failed_id, count = self._failures
-        self._failures = (head.id, count + 1 if failed_id == head.id else 1)
-        if self._failures[1] < SPLIT_AFTER or len(head.steps) < 2:
+        self._failures[chunk.id] = self.failures(chunk) + 1
+        if self._failures[chunk.id] < SPLIT_AFTER or len(self.cut(chunk, encoder)) < 2:
             return None
-        rest = {ident: chunk for ident, chunk in self._chunks.items() if chunk is not head}
-        self._chunks = {half.id: half for half in encoder.split(head)} | rest
-        self._sent.pop(head.id, None)
-        return head
+        return chunk
+
+    def cut(self, chunk: Chunk, encoder: ChunkEncoder) -> list[Chunk]:
+        """Put the parts of *chunk* in its place; one entry stays as it is. What was appended is ``loose`` now."""
+        parts = encoder.split(chunk)
+        if len(parts) > 1:
+            self._replace(chunk, parts)
+        return parts
+
+    def make_alone(self, chunk: Chunk) -> Chunk:
+        """Take off what is appended to *chunk*; it is ``loose`` now."""
+        if chunk.appended:
+            self.loose.append(chunk.appended)
+            self._chunks[chunk.id] = chunk.alone()
+        return self._chunks[chunk.id]
+
+    def _replace(self, chunk: Chunk, parts: list[Chunk]) -> None:
+        if chunk.appended:
+            self.loose.append(chunk.appended)
+        self._chunks = {
+            one.id: one for old in self._chunks.values() for one in (parts if old is chunk else [old])
+        }
+        self._sent.pop(chunk.id, None)
+        failures = self._failures.pop(chunk.id, 0)
+        if failures:
+            self._failures |= {part.id: min(failures, SPLIT_AFTER - 1) for part in parts}
+
+    def _pass_on(self, chunk: Chunk) -> None:
+        self._acknowledged.discard(chunk.id)
+        self._sent.pop(chunk.id, None)
+        self._failures.pop(chunk.id, None)
+        self._delivered.append(self._chunks.pop(chunk.id))

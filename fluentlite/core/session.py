@@ -18,7 +18,7 @@ import msgpack
 
 from fluentlite.core.handshake import password_digest, shared_key_digest
 from fluentlite.core.messages import MALFORMED, JsonMessages
-from fluentlite.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from fluentlite.errors import AuthenticationError, LocalProtocolError, PeerClosedError, RemoteProtocolError
 
 MAX_RESPONSE = 64 * 1024
 """Most bytes of an unfinished response. An ack has about 40, a HELO about 100."""
@@ -205,7 +205,7 @@ class ForwardSession:
                 "shared_key; compare shared_key, username and password with its own",
                 AuthenticationError,
             )
-        return self._broken("it closed the connection")
+        return self._broken("it closed the connection", PeerClosedError)
 
     def _broken(
         self, reason: str, kind: type[RemoteProtocolError] = RemoteProtocolError

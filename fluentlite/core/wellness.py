@@ -10,6 +10,7 @@ A worker is not well when
 * it has been starting for ``STARTING_LIMIT`` seconds;
 * a chunk has waited for its ack for ``UNACKED_LIMIT`` seconds;
 * there is no file at its path that it can read;
+* records that every server refused lie in files;
 * it catches up while its lag grows. One look cannot see that: ``--watch`` does.
 
 Catching up alone is well, and so are stopping and a following worker without lines.
@@ -21,6 +22,7 @@ import enum
 from dataclasses import dataclass
 
 from fluentlite.core import human
+from fluentlite.core.letter import is_lying
 from fluentlite.core.snapshot import WorkerStatus
 
 CONNECTING_LIMIT = 10.0
@@ -45,6 +47,7 @@ class Cause(enum.IntEnum):
     UNACKED = enum.auto()
     ERROR = enum.auto()
     WAITING_FOR_FILE = enum.auto()
+    DEAD_LETTERS = enum.auto()
     FALLING_BEHIND = enum.auto()
 
 
@@ -81,11 +84,14 @@ def trouble_of(worker: WorkerStatus, trend: Trend = UNKNOWN) -> Trouble | None:
     cause = _cause(worker, trend)
     if cause is None:
         return None
-    return Trouble(cause, _sentence(worker.last_error or _wrong(cause, worker, trend)), _next_step(cause))
+    is_other = cause is not Cause.DEAD_LETTERS and is_lying(worker.last_error)
+    said = "" if is_other else worker.last_error
+    return Trouble(cause, _sentence(said or _wrong(cause, worker, trend)), _next_step(cause))
 
 
 def _cause(worker: WorkerStatus, trend: Trend) -> Cause | None:
-    has_error = bool(worker.last_error.strip())
+    are_letters = is_lying(worker.last_error)
+    has_error = bool(worker.last_error.strip()) and not are_letters
     match worker.state:
         case "restarting":
             return Cause.RESTARTING
@@ -103,6 +109,8 @@ def _cause(worker: WorkerStatus, trend: Trend) -> Cause | None:
         return Cause.ERROR
     if worker.oldest_unacked_seconds >= UNACKED_LIMIT:
         return Cause.UNACKED
+    if are_letters:
+        return Cause.DEAD_LETTERS
     if worker.state == "catching_up" and (trend.lag_change or 0.0) >= FALLING_BEHIND:
         return Cause.FALLING_BEHIND
     return None
@@ -159,6 +167,10 @@ def _next_step(cause: Cause) -> str:
             )
         case Cause.UNACKED:
             return "look at that server's own log, disk and buffers: it takes lines, but does not say that they are stored."
+        case Cause.DEAD_LETTERS:
+            return (
+                "mend what the servers do not like, or their limits, and replay them; the log itself goes on."
+            )
         case Cause.ERROR:
             return "mend that; it goes on by itself. fluentlite's own log (log_file) has the history."
     return (

@@ -91,7 +91,9 @@ class Master:
         self._reloads.on_end = lambda: self._notifier.ready(self._summary())
         self._plan = given.plan
         self._control = ControlServer(socket_path(self._master.run_dir), self._loop, self._answer)
-        self._reporter = Reporter(self._fleet, self._watch, given.plan.settings.path)
+        self._reporter = Reporter(
+            self._fleet, self._watch, given.plan.settings.path, given.plan.settings.master.state_dir
+        )
         self._stop_replies: list[Reply] = []
         self._is_stopping = self._is_ready = False
         self._settle_at = math.inf

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import os
 import time
+from collections import Counter
 from typing import Any
 
 from fluentlite import __version__
+from fluentlite.core.letter import DIRECTORY, lying, name_prefix, prefix_of
 from fluentlite.master.fleet import Fleet
 from fluentlite.master.member import Member
 from fluentlite.master.watch import Watch
@@ -20,10 +22,12 @@ class Reporter:
         fleet: Whose members are reported.
         watch: What is known of their processes.
         config: Path of the configuration.
+        state_dir: Where dead letters lie.
     """
 
-    def __init__(self, fleet: Fleet, watch: Watch, config: str) -> None:
+    def __init__(self, fleet: Fleet, watch: Watch, config: str, state_dir: str) -> None:
         self._fleet, self._watch, self._config = fleet, watch, config
+        self._letters = os.path.join(state_dir, DIRECTORY)
         self._started = time.monotonic()
         self._started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
@@ -38,6 +42,7 @@ class Reporter:
             The object of ``status --json``.
         """
         self._watch.refresh(now)
+        letters = letters_in(self._letters)
         return {
             "master": {
                 "pid": os.getpid(),
@@ -48,10 +53,10 @@ class Reporter:
                 "is_stopping": is_stopping,  # for who starts it again, not for people
                 "reload_error": "\n".join(reload_problems) or None,
             },
-            "workers": [self._worker(member, now) for member in self._fleet.members.values()],
+            "workers": [self._worker(member, letters, now) for member in self._fleet.members.values()],
         }
 
-    def _worker(self, member: Member, now: float) -> dict[str, Any]:
+    def _worker(self, member: Member, letters: Counter[str], now: float) -> dict[str, Any]:
         score = member.slot.read()
         cpu_percent, rss_bytes = self._watch.usage(member)
         totals = member.totals(score)
@@ -75,7 +80,7 @@ class Reporter:
             "cpu_percent": cpu_percent,
             "rss_bytes": rss_bytes,
             "uptime": round(now - member.started_at, 3) if member.pid else 0.0,
-            "last_error": self._error(member, score, now),
+            "last_error": self._error(member, score, now) or self._lying(member, letters),
         }
 
     def _error(self, member: Member, score: Score, now: float) -> str | None:
@@ -84,6 +89,19 @@ class Reporter:
             return f"{member.reason}; started again in {wait:.0f} s" if member.reason else None
         note = member.note if now < member.note_until else ""
         return self._watch.remark(member) or score.last_error or note or None
+
+    def _lying(self, member: Member, letters: Counter[str]) -> str | None:
+        path = member.spec.log.path
+        return lying(letters[name_prefix(path)], self._letters, path) or None
+
+
+def letters_in(directory: str) -> Counter[str]:
+    """Count the dead letters of each log, by the beginnings of their names."""
+    try:
+        names = os.listdir(directory)
+    except OSError:  # there are none, or nobody may see them
+        return Counter()
+    return Counter(filter(None, map(prefix_of, names)))
 
 
 def _state(member: Member, score: Score) -> str:

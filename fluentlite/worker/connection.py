@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import secrets
 import socket
 import time
 from collections import deque
@@ -12,12 +11,11 @@ from collections.abc import Sequence
 
 from fluentlite.config.model import ForwardSettings, Server
 from fluentlite.core.forward import Chunk
-from fluentlite.core.session import Credentials, ForwardSession, State
-from fluentlite.errors import AuthenticationError, ConfigError, RemoteProtocolError
+from fluentlite.core.session import ForwardSession, State
+from fluentlite.errors import AuthenticationError, ConfigError, PeerClosedError, RemoteProtocolError
 from fluentlite.loop import READ, WRITE, Loop
-from fluentlite.tls.context import client_context
-from fluentlite.tls.transport import TlsTransport
-from fluentlite.transport import TcpTransport, Transport
+from fluentlite.transport import Transport
+from fluentlite.worker.beginning import new_session, transport_over
 from fluentlite.worker.dial import Dialer
 from fluentlite.worker.outgoing import Outgoing
 
@@ -38,12 +36,15 @@ class Connection:
         acks: How many have come.
         is_overdue: It was closed because an ack was overdue.
         is_stuck: It was closed because the server did nothing: no ack came, or it took no bytes.
+        is_left: It was established, and the server has closed or reset it.
+        begun: The id of the last chunk of which the kernel has taken something.
     """
 
     def __init__(self, server: Server, settings: ForwardSettings, loop: Loop) -> None:
         self.server, self._settings, self._loop = server, settings, loop
         self.error = ""
-        self.is_refused = self.was_established = self.is_overdue = self.is_stuck = False
+        self.is_refused = self.was_established = self.is_overdue = self.is_stuck = self.is_left = False
+        self.begun = ""
         self.established_at = math.inf
         self.acks = 0
         self._delivered: list[str] = []
@@ -150,27 +151,16 @@ class Connection:
 
     def _connected(self, sock: socket.socket) -> None:
         try:
-            self._transport = self._over(sock)
+            self._transport = transport_over(sock, self.server, self._settings)
         except (ConfigError, OSError) as exc:  # its files, or no memory
             sock.close()
             self._fail(_reason(exc))
             return
-        self._session = ForwardSession(
-            self._settings.ack_response_timeout,
-            _credentials(self._settings),
-            as_json=self._settings.format == "json",
-        )
+        self._session = new_session(self._settings)
         if not self._transport.is_open:
             self._read()  # who speaks TLS begins
         self._note_state()
         self._watch()
-
-    def _over(self, sock: socket.socket) -> Transport:
-        tls = self._settings.tls
-        if tls is None:
-            return TcpTransport(sock)
-        name = tls.server_name or self.server.host
-        return TlsTransport(sock, client_context(tls), name.rstrip("."))
 
     def _waiting_for(self) -> str:
         if self._transport is not None and not self._transport.is_open:
@@ -210,7 +200,7 @@ class Connection:
             return
         except (OSError, RemoteProtocolError) as exc:
             self.is_refused = isinstance(exc, AuthenticationError)
-            self._fail(_reason(exc) + self._hint())
+            self._fail_by(exc)
         acked = session.take_acked()  # also what came before a failure
         self._delivered += acked
         self.acks += len(acked)
@@ -229,13 +219,14 @@ class Connection:
                 head = self._outgoing[0]
                 head.started_at = min(head.started_at, time.monotonic())
                 head.drop(self._open_transport().send(head.buffers))
+                self.begun = head.chunk_id or self.begun
                 if not head.buffers:
                     self._written(self._outgoing.popleft())
         except BlockingIOError:
             pass
         except (OSError, RemoteProtocolError) as exc:
             self._read_rest()
-            self._fail(_reason(exc) + self._hint())
+            self._fail_by(exc)
         self._watch()
 
     def _watch(self) -> None:
@@ -273,22 +264,15 @@ class Connection:
             raise OSError(errno.EBADF, "the connection is closed")
         return self._transport
 
+    def _fail_by(self, exc: Exception) -> None:
+        # A network that fails does not speak for the server.
+        is_left = isinstance(exc, PeerClosedError | ConnectionResetError | BrokenPipeError)
+        self.is_left = self.is_left or (is_left and not self.error)
+        self._fail(_reason(exc) + self._hint())
+
     def _fail(self, reason: str) -> None:
         if not self.error:
             self.close(reason)
-
-
-def _credentials(settings: ForwardSettings) -> Credentials | None:
-    security = settings.security
-    if security is None:
-        return None
-    return Credentials(
-        security.shared_key,
-        security.self_hostname,
-        security.username,
-        security.password,
-        secrets.token_hex(16),
-    )
 
 
 def _reason(exc: Exception) -> str:

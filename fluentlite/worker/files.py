@@ -28,6 +28,12 @@ def is_missing(exc: OSError) -> bool:
     return isinstance(exc, FileNotFoundError | NotADirectoryError)
 
 
+def raise_descriptor_limit() -> None:
+    """Rotated generations stay open until they are delivered: a long outage may need many descriptors."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def facts_of(result: os.stat_result) -> FileFacts:
     """Take from a stat result what decisions are made from."""
     return FileFacts(

@@ -6,10 +6,8 @@ import logging
 import math
 import os
 import random
-import resource
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Collection
 from dataclasses import replace
@@ -18,24 +16,24 @@ from typing import Any
 from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import ChunkEncoder
 from fluentlite.core.pace import Pace
-from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.errors import FluentliteError
 from fluentlite.logfile import LOOK_INTERVAL, reopen_log
 from fluentlite.loop import Loop
 from fluentlite.saying import say
 from fluentlite.scoreboard import Slot
 from fluentlite.signals import SignalInbox
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
+from fluentlite.worker.files import raise_descriptor_limit
 from fluentlite.worker.follow import Followed, FollowedLog
+from fluentlite.worker.letters import DeadLetters
 from fluentlite.worker.memory import keep_heap, release_heap
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.score import ScoreKeeper
 from fluentlite.worker.sender import Sender
-from fluentlite.worker.stream import Stream
+from fluentlite.worker.stream import Stream, standard_input
 from fluentlite.worker.waiting import Patience, ToldToStopError
 
 log = logging.getLogger(__name__)
-
-STDIN = 0
 
 IDLE_AFTER = 5.0
 """Seconds without a chunk after which memory is given back."""
@@ -50,7 +48,7 @@ class Worker:
 
     Args:
         settings: Of the log.
-        state_dir: Where its checkpoint is kept; not used for standard input.
+        state_dir: Where its checkpoint is kept, but for standard input, and its dead letters.
         stop_timeout: Seconds to wait for outstanding acks when told to stop.
         inbox: Receives TERM, INT (finish), HUP (reconnect), USR1 (reopen our own log).
         slot: Where it says how it is; None if nobody looks.
@@ -80,7 +78,8 @@ class Worker:
         self._loop = Loop()
         # Made here, after the fork: each worker has its own randomness.
         self._sender = Sender(settings.forward, self._encoder, self._loop, random.Random())
-        self._score = ScoreKeeper(slot, settings, self._sender)
+        self._letters = DeadLetters(settings, state_dir, time.time_ns)
+        self._score = ScoreKeeper(slot, settings, self._sender, self._letters)
         self._pace = Pace()
         self._has_data = True
         self._is_stopping = False
@@ -100,7 +99,7 @@ class Worker:
             StateError: The checkpoint cannot be had.
         """
         keep_heap()
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         self._loop.watch(self._inbox.fileno(), self._on_signals)
         if self._lifeline is not None:
             self._loop.watch(self._lifeline, self._on_lifeline)
@@ -128,7 +127,7 @@ class Worker:
         lines = max_lines(self._settings, self._packer)
         if self._settings.path == "-":
             return Stream(
-                _standard_input(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
+                standard_input(), secrets.token_hex(8), self._settings.tail, lines, self._loop, self._wake
             )
         patience = Patience(self._inbox, self._lifeline, self._score.waiting)
         try:
@@ -141,6 +140,7 @@ class Worker:
         now = self._wait()
         self._followed.tick(now)
         self._sender.advance(now)
+        self._letters.tick(self._sender, now)
         self._commit()
         self._feed(now)
         self._ping(now)
@@ -165,7 +165,13 @@ class Worker:
 
     def _deadline(self) -> float:
         """When the next turn is due if the log and all others are quiet; monotonic seconds."""
-        timers = [self._sender.deadline, self._score.deadline, self._stop_at, self._idle_at]
+        timers = [
+            self._sender.deadline,
+            self._letters.deadline,
+            self._score.deadline,
+            self._stop_at,
+            self._idle_at,
+        ]
         if self._sender.is_connected:
             timers.append(self._ping_at)
         if self._has_data and self._sender.wants_chunk and not self._is_stopping:
@@ -197,8 +203,9 @@ class Worker:
         delivered = self._sender.in_flight.take_delivered()
         if not delivered:
             return
+        self._letters.settled()
         self._score.delivered(delivered)
-        self._followed.delivered(chunk.end for chunk in delivered)
+        self._followed.delivered(chunk.end for chunk in delivered if chunk.moves_position)
 
     def _ping(self, now: float) -> None:
         ping = self._settings.ping
@@ -256,18 +263,6 @@ class Worker:
             return 0
         log.error("standard input: stopped with %d lines undelivered; they are lost", lines)
         return 1
-
-
-def _standard_input() -> int:
-    if sys.stdin is None:  # closed when we started; by now the descriptor may be something of ours
-        raise ConfigError("standard input is closed. Give the agent a pipe or a file to read.")
-    return STDIN
-
-
-def _raise_descriptor_limit() -> None:
-    """Rotated generations stay open until they are delivered: a long outage may need many descriptors."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run_worker(settings: LogSettings, state_dir: str, stop_timeout: float, inbox: SignalInbox, *, slot: Slot | None = None, lifeline: int | None = None, configured: Collection[str] | None = None) -> int:  # fmt: skip

@@ -10,6 +10,7 @@ from fluentlite.config.model import LogSettings
 from fluentlite.core.forward import Chunk
 from fluentlite.scoreboard import Score, ScoreState, Slot
 from fluentlite.worker.follow import Followed
+from fluentlite.worker.letters import DeadLetters
 from fluentlite.worker.sender import Sender
 
 TURN_INTERVAL = 10.0
@@ -28,8 +29,10 @@ class ScoreKeeper:
         slot: None if nobody looks; then this costs nothing.
     """
 
-    def __init__(self, slot: Slot | None, settings: LogSettings, sender: Sender) -> None:
-        self._slot, self._sender = slot, sender
+    def __init__(
+        self, slot: Slot | None, settings: LogSettings, sender: Sender, letters: DeadLetters
+    ) -> None:
+        self._slot, self._sender, self._letters = slot, sender, letters
         self._chunk_size = settings.tail.read_buffer_size
         self._lines = self._bytes = self._chunks = 0
         self._beat_at, self._due_at = 0.0, 0.0
@@ -106,4 +109,4 @@ class ScoreKeeper:
     def _server_trouble(self) -> str:
         """Return what keeps chunks from being delivered; trouble that is past shows only when there are some again."""
         is_well = self._sender.is_connected and not self._sender.in_flight
-        return "" if is_well else self._sender.trouble
+        return "" if is_well else self._letters.trouble or self._sender.trouble

@@ -10,24 +10,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import time
+from collections.abc import Iterable
 
 from fluentlite.config.model import ForwardSettings, Server
+from fluentlite.core.dispatch import Dispatch, Ending, Refusal
 from fluentlite.core.forward import Chunk, ChunkEncoder
-from fluentlite.core.inflight import SPLIT_AFTER, InFlight
 from fluentlite.core.renewal import Renewal
 from fluentlite.core.retry import Backoff
 from fluentlite.core.servers import ServerChoice
 from fluentlite.loop import Loop
-from fluentlite.report import Condition
 from fluentlite.worker.connection import Connection
+from fluentlite.worker.server_troubles import ServerTroubles
 
 log = logging.getLogger(__name__)
 
-MUTE_AFTER = 3
-"""Overdue acks in a row before a server is said not to acknowledge at all."""
-
 HEALTHY_LIFE = 10.0
 """Seconds after which a connection that just ends is no sign of a sick server."""
+
+TRIAL_WAIT = 60.0
+"""Longest wait in seconds between two rounds while a record is on trial, whatever is configured: that must come to an end."""
 
 
 class Sender:
@@ -47,19 +49,20 @@ class Sender:
     def __init__(
         self, settings: ForwardSettings, encoder: ChunkEncoder, loop: Loop, rng: random.Random
     ) -> None:
-        self._settings, self._encoder, self._loop = settings, encoder, loop
+        self._settings, self._loop = settings, loop
         self._choice: ServerChoice[Server] = ServerChoice(settings.primary, settings.secondary, rng)
         self._backoff = Backoff(settings.reconnect_wait_max, settings.reconnect_wait_incr_rate, rng)
-        self.in_flight = InFlight()
+        self._dispatch: Dispatch[Server] = Dispatch(
+            encoder, (*settings.primary, *settings.secondary), can_refuse=settings.require_ack_response
+        )
+        self.in_flight = self._dispatch.in_flight
         self._link: Connection | None = None
         self._next_link: Connection | None = None
         self._candidates: list[Server] = []
         self._retry_at = 0.0
         self._renewal = Renewal(settings.keepalive_timeout, settings.failback_interval, rng)
-        self._overdue = 0
         self._is_announced = False
-        self._unreachable: dict[Server, Condition] = {}
-        self._mute = Condition(log)
+        self._troubles = ServerTroubles()
         self.connects = 0
 
     # -- what the worker uses ---------------------------------------------------------------------------
@@ -71,7 +74,12 @@ class Sender:
     @property
     def trouble(self) -> str:
         """Why nothing can be sent, or an empty string."""
-        return next(filter(None, [self._mute.message, *(c.message for c in self._unreachable.values())]), "")
+        return next(iter(self._troubles.messages), "")
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the last connection to each server failed, where one did; each begins with the server."""
+        return list(self._troubles.reasons.values())
 
     @property
     def has_unsent(self) -> bool:
@@ -86,7 +94,9 @@ class Sender:
     def wants_chunk(self) -> bool:
         """Whether another chunk could be sent now. What cannot be sent is not read."""
         is_leaving = self._next_link is not None and self._next_link.is_established
-        return self.is_connected and not is_leaving and len(self.in_flight) < self._settings.max_in_flight
+        return (
+            self.is_connected and not is_leaving and self._dispatch.wants_chunk(self._settings.max_in_flight)
+        )
 
     @property
     def deadline(self) -> float:
@@ -103,15 +113,30 @@ class Sender:
 
     def send(self, chunk: Chunk, now: float) -> None:
         """Send *chunk*; only when ``wants_chunk``."""
-        self.in_flight.add(chunk)
-        self._transmit(chunk, now)
+        self._transmit(self._dispatch.added(chunk), now)
 
     def send_message(self, message: bytes) -> bool:
         """Send something that needs no ack, if a connection is there to take it."""
         if self._link is None or not self._link.is_established:
             return False
-        self._link.send_message(message)
+        self._dispatch.keep(message)
+        self._send_loose()
         return True
+
+    def refusal(self, now: float) -> Refusal[Server] | None:
+        """Return the record that every server refuses, if there is one and it is not on its way just now."""
+        return None if self.is_connected else self._dispatch.refusal(now)
+
+    def give_up(self, now: float) -> None:
+        """What ``refusal`` returned lies in a file: go on without it."""
+        self._dispatch.give_up(now)
+        self._choice.start_round()
+        self._retry_at = now
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether every server was tried in vain and the next round has not begun."""
+        return self._link is None and self._retry_at > time.monotonic()
 
     def reconnect(self, now: float) -> None:
         """Go back to a primary, or connect at once if there is no connection (HUP)."""
@@ -126,7 +151,7 @@ class Sender:
         for link in (self._link, self._next_link):
             if link is not None:
                 link.check(now)
-                self._collect(link)
+                self._collect(link, now)
         if self._next_link is not None:
             self._advance_renewal(now)
         if self._link is not None and self._link.is_closed:
@@ -150,8 +175,12 @@ class Sender:
 
     def _connect(self, now: float) -> None:
         server = self._choice.next()
+        while server is not None and self._dispatch.skips(server, now):
+            server = self._choice.next()
         if server is None:
             wait = self._backoff.next_wait()
+            if self._dispatch.on_trial is not None:
+                wait = min(wait, TRIAL_WAIT)
             self._retry_at = now + wait
             self._choice.start_round()
             log.debug("trying again in %.1f s", wait)
@@ -160,9 +189,7 @@ class Sender:
             self._link = Connection(server, self._settings, self._loop)
         except OSError as exc:  # no descriptor left
             self._retry_at = now + self._backoff.next_wait()
-            self._trouble_with(server).raise_(
-                f"{server}: a connection cannot be made ({exc.strerror}); trying again"
-            )
+            self._troubles.not_made(server, exc)
 
     def _established(self, link: Connection, now: float) -> None:
         self._is_announced = True
@@ -170,56 +197,52 @@ class Sender:
         is_primary = self._choice.is_primary(link.server)
         log.info("connected to %s %s", "primary" if is_primary else "secondary", link.server)
         self._renewal.established(link.established_at, is_primary=is_primary)
-        for chunk in list(self.in_flight.unacknowledged()):
-            self._transmit(chunk, now)
+        self._send_loose()  # first: what comes behind a chunk that the server does not like is lost with it
+        chunks = self._dispatch.connected(link.server, now)
+        if self._dispatch.has_witness:
+            log.info("%s: a later line is sent first, to see whether it is acknowledged", link.server)
+        self._transmit(chunks, now)
 
-    def _transmit(self, chunk: Chunk, now: float) -> None:
-        if self._link is None or self._link.is_closed:  # it ended under a chunk before this one
-            return
-        if self.in_flight.note_sent(chunk, now):
-            log.info("sending chunk %s again (%d lines)", chunk.id, chunk.count)
-        self._link.send_chunk(chunk)
+    def _transmit(self, chunks: Iterable[Chunk], now: float) -> None:
+        for chunk in chunks:
+            if self._link is None or self._link.is_closed:  # it ended under a chunk before this one
+                return
+            if self.in_flight.note_sent(chunk, now):
+                log.info("sending chunk %s again (%d lines)", chunk.id, chunk.count)
+            self._link.send_chunk(chunk)
+
+    def _send_loose(self) -> None:
+        link = self._link
+        if link is not None and link.is_established:
+            for message in self._dispatch.take_loose():
+                link.send_message(message)
 
     def _link_failed(self, link: Connection, now: float) -> None:
         self._link, self._is_announced = None, False
         is_idle = not self.in_flight and now - link.established_at >= HEALTHY_LIFE
         is_useless = link.was_established and not link.acks and not is_idle
         self._renewal.ended(is_useless_primary=is_useless and self._choice.is_primary(link.server))
-        self._report_failure(link)
+        self._troubles.failed(link, is_needed=bool(self.in_flight))
         if link.was_established and not link.is_refused:  # a refusal of ours is no fault of the chunk
-            self._count_failure()
+            self._count_failure(link, now)
+        else:
+            self._dispatch.unreached(link.server, now)
         if self._next_link is not None:  # one was being prepared: it takes over
             self._link, self._next_link = self._next_link, None
-        elif link.acks or is_idle:
+        elif (link.acks or is_idle) and self._dispatch.on_trial is None:
             self._choice.start_round(avoid=link.server, is_stuck=link.is_stuck)
         # Otherwise the next one of this round, if there is one: a connection alone is no sign of health.
         self._retry_at = now
 
-    def _report_failure(self, link: Connection) -> None:
-        if not link.was_established or self.in_flight or link.is_refused:
-            self._trouble_with(link.server).raise_(
-                f"{link.error}; lines wait in the log until a server takes them"
-            )
-        else:
-            log.info("%s (idle)", link.error)
-        self._overdue += link.is_overdue
-        if self._overdue >= MUTE_AFTER:
-            self._mute.raise_(
-                f"{link.server}: it takes chunks but has acknowledged none of the last {MUTE_AFTER}; every repetition "
-                "may be stored again there. If it is a server without acks, set require_ack_response = false; "
-                "otherwise look at its log: it may be overloaded"
-            )
-
-    def _trouble_with(self, server: Server) -> Condition:
-        return self._unreachable.setdefault(server, Condition(log))
-
-    def _count_failure(self) -> None:
-        chunk = self.in_flight.fail(self._encoder)
+    def _count_failure(self, link: Connection, now: float) -> None:
+        before = self._dispatch.on_trial
+        ending = Ending(link.begun, link.is_left or link.is_overdue, link.error)
+        chunk = self._dispatch.ended(link.server, ending, now)
         if chunk is not None:
-            log.warning(
-                "chunk %s (%d lines, %d bytes) was not acknowledged %d times in a row; sending it in two parts",
-                chunk.id, chunk.count, chunk.size, SPLIT_AFTER,
-            )  # fmt: skip
+            self._troubles.cut(chunk)
+        suspect = self._dispatch.on_trial
+        if suspect is not None and suspect is not before:
+            self._troubles.on_trial(suspect)
 
     # -- renewal: keepalive, failback, HUP --------------------------------------------------------------
 
@@ -250,25 +273,15 @@ class Sender:
             # Should it turn out to be useless, the others are next.
             self._choice.start_round(avoid=candidate.server, is_stuck=True)
 
-    def _reachable_again(self, link: Connection) -> None:
-        """Lines are delivered: whatever is wrong with other servers hurts nobody now."""
-        for server, condition in self._unreachable.items():
-            if server == link.server:
-                condition.clear(f"{server}: it takes lines again")
-            else:
-                condition.clear(f"{server}: not needed now, {link.server} takes the lines")
-
     # -- acks -------------------------------------------------------------------------------------------
 
-    def _collect(self, link: Connection) -> None:
+    def _collect(self, link: Connection, now: float) -> None:
         acked = link.take_delivered()
         if not acked:
             return
-        self.in_flight.acknowledge(acked)
+        self._transmit(self._dispatch.acknowledged(link.server, acked), now)
+        self._send_loose()
         if self._choice.is_primary(link.server):
             self._renewal.primary_works()
         self._backoff.reset()
-        self._overdue = 0
-        self._mute.clear(f"{link.server}: it acknowledges again")
-        if self._unreachable:
-            self._reachable_again(link)
+        self._troubles.works(link.server)

@@ -5,12 +5,28 @@ from __future__ import annotations
 import math
 import os
 import select
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from fluentlite.config.model import TailSettings
 from fluentlite.core.forward import Position, Step
 from fluentlite.core.lines import LineSplitter
+from fluentlite.errors import ConfigError
 from fluentlite.loop import Loop
+
+STDIN = 0
+
+
+def standard_input() -> int:
+    """
+    Return its descriptor.
+
+    Raises:
+        ConfigError: It was closed when we started; by now the descriptor may be something of ours.
+    """
+    if sys.stdin is None:
+        raise ConfigError("standard input is closed. Give the agent a pipe or a file to read.")
+    return STDIN
 
 
 class Stream:

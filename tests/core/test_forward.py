@@ -151,23 +151,99 @@ def test_the_id_is_pinned():
     assert chunk_id(SOURCE, 0, Position(1, 4, b"b\n")) == ID
 
 
-@given(st.lists(st.lists(st.binary(max_size=20).filter(lambda b: b"\n" not in b), min_size=1, max_size=5), min_size=1, max_size=9))  # fmt: skip
-def test_halves(batches):
-    """Cut again and again, a chunk gives the same entries in the same order, and every offset once (S28)."""
-    encoder = ChunkEncoder("app", require_ack=True)
-    pending, leaves = [encoder.encode(SOURCE, steps_of(*batches))], []
+LINES = st.binary(max_size=20).filter(lambda line: b"\n" not in line)
+
+
+def leaves_of(encoder, chunk):
+    """The chunks that *chunk* is cut into until nothing can be cut any more."""
+    pending, leaves = [chunk], []
     while pending:
         parts = encoder.split(pending[0])
         if len(parts) == 1:
             assert parts == pending[:1]
             leaves.append(pending.pop(0))
         else:
-            assert parts[1].end == pending[0].end
+            assert parts[-1].end == pending[0].end
             pending[:1] = parts
+    return leaves
 
-    assert [leaf.steps for leaf in leaves] == [(step,) for step in steps_of(*batches)]
-    assert len({leaf.id for leaf in leaves}) == len(batches)
-    assert leaves[-1].end.offset == sum(leaf.file_bytes for leaf in leaves)
+
+@given(st.lists(st.lists(LINES, min_size=1, max_size=20), min_size=1, max_size=9))
+def test_parts(batches):
+    """Cut again and again, a chunk gives single entries, the same in the same order, each with its bytes of the file (S28, S36)."""
+    encoder = ChunkEncoder("app", require_ack=True)
+    lines, text = [line for batch in batches for line in batch], b"".join(line + b"\n" for batch in batches for line in batch)  # fmt: skip
+    leaves = leaves_of(encoder, encoder.encode(SOURCE, steps_of(*batches)))
+
+    entries = [entry for step in steps_of(*[[line] for line in lines]) for entry in [step.entries]]
+    assert [leaf.steps[0].entries for leaf in leaves] == entries
+    spans = [leaf.steps[0].span for leaf in leaves]
+    assert [text[span.start : span.end] for span in spans] == [line + b"\n" for line in lines]
+    assert all(span.is_exact for span in spans)
+    assert len({leaf.id for leaf in leaves}) == len(lines)
+    assert sum(leaf.file_bytes for leaf in leaves) == len(text)
+
+
+@given(st.lists(st.lists(LINES, min_size=1, max_size=20), min_size=1, max_size=3))
+def test_only_the_last_part_of_a_step_moves_the_position(batches):
+    """A start reads on between two steps, not within one: until a step's last part the position stays at its beginning (S36)."""
+    encoder = ChunkEncoder("app", require_ack=True)
+    steps = steps_of(*batches)
+    moving = [leaf for leaf in leaves_of(encoder, encoder.encode(SOURCE, steps)) if leaf.moves_position]
+
+    assert [leaf.end for leaf in moving] == [step.end for step in steps]
+
+
+@pytest.mark.parametrize("size", [5, 100])
+def test_offsets_that_nobody_knows(size):
+    """Where lines were cut or bytes passed over, a part says between which offsets it was (S36)."""
+    [step] = steps_of([b"one", b"two", b"three"])
+    odd = Step(step.entries, 3, size, Position(1, 200, b"three\n"))
+    encoder = ChunkEncoder("app", require_ack=True)
+    spans = [leaf.steps[0].span for leaf in leaves_of(encoder, encoder.encode(SOURCE, [odd]))]
+
+    assert {(span.start, span.end, span.is_exact) for span in spans} == {(200 - size, 200, False)}
+
+
+def test_parts_of_json():
+    """JSON entries are cut at their commas, whatever the lines have in them (S36)."""
+    lines = [b'a"],[1,{"', "日本".encode(), b"\\", b""]
+    encoder = ChunkEncoder("app", require_ack=True, as_json=True)
+    leaves = leaves_of(encoder, encoder.encode(SOURCE, steps_of(lines, entries=JsonEntries("m"))))
+
+    assert [json.loads(message_of(leaf))[1][0][1]["m"].encode() for leaf in leaves] == lines
+    assert [leaf.steps[0].span.end for leaf in leaves] == [10, 17, 19, 20]
+
+
+def test_bytes_that_are_no_text_have_no_exact_place_in_json():
+    """JSON replaces them, so that the line's length is lost (S36)."""
+    encoder = ChunkEncoder("app", require_ack=True, as_json=True)
+    leaves = leaves_of(encoder, encoder.encode(SOURCE, steps_of([b"\xff", b"b"], entries=JsonEntries("m"))))
+
+    assert [leaf.steps[0].span.is_exact for leaf in leaves] == [False, False]
+
+
+def test_ids_of_parts_are_derived():
+    """Cut again after a restart, the same step gives parts with the same ids (S06, S36)."""
+    encoder = ChunkEncoder("app", require_ack=True)
+    first, second = (encoder.encode(SOURCE, steps_of([b"a", b"b", b"c"])) for _ in range(2))
+
+    assert [leaf.id for leaf in leaves_of(encoder, first)] == [leaf.id for leaf in leaves_of(encoder, second)]
+
+
+def test_what_is_appended_can_be_taken_off():
+    """Without it a chunk is what it is by itself; none of its parts has it (S36)."""
+    chunk = encode([b"a"], [b"b"], appended=b"\x93drain")
+
+    assert chunk.alone() == encode([b"a"], [b"b"]) == encode([b"a"], [b"b"]).alone()
+    assert [half.appended for half in ChunkEncoder("app", require_ack=True).split(chunk)] == [b"", b""]
+
+
+def test_a_hollow_chunk():
+    """What is not sent still moves the position, and counts no line (S36)."""
+    chunk = encode([b"a"], [b"b"]).hollow()
+
+    assert (chunk.count, chunk.file_bytes, chunk.end.offset, chunk.moves_position) == (0, 4, 4, True)
 
 
 def test_a_half_is_what_a_later_start_would_send():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from fluentlite.core.entries import MsgpackEntries
 from fluentlite.core.forward import ChunkEncoder, Position, Step
 from fluentlite.core.inflight import SPLIT_AFTER, InFlight
 
@@ -97,10 +98,10 @@ def test_cut_after_three_failures_in_a_row():
 
 
 def test_parts_are_cut_again():
-    """A part that is still too large is cut again after three failures of its own, down to one step (S28)."""
+    """A part is under the suspicion of the whole: the next failure cuts it again, down to one entry (S28)."""
     flying = filled(A)
     fail(flying, SPLIT_AFTER)
-    fail(flying, SPLIT_AFTER)
+    assert fail(flying) is not None
     assert [offsets([one]) for one in flying.unacknowledged()] == [[0], [1], [2, 3]]
 
     assert fail(flying, 20) is None
@@ -131,6 +132,59 @@ def test_an_ack_of_a_newer_chunk_does_not():
 def test_a_failure_without_chunks_is_none():
     """A connection that ends idle fails no chunk."""
     assert fail(InFlight(), 5) is None
+
+
+def test_a_step_is_cut_between_its_entries():
+    """A single step is cut into single records; only the last one of them has the step's bytes (S28, S36)."""
+    packer = MsgpackEntries("m")
+    packer.begin(0)
+    lines = [b"%d" % n for n in range(20)]
+    one = ENCODER.encode("file", [Step(packer.pack(lines), 20, 50, Position(1, 50, b"19\n"))])
+    flying = filled(one, B)
+    fail(flying, SPLIT_AFTER)
+    assert [part.count for part in flying.unacknowledged()] == [2, 3, 2, 3, 2, 3, 2, 3, 4]
+    fail(flying)
+    assert [part.count for part in flying.unacknowledged()] == [1, 1, 3, 2, 3, 2, 3, 2, 3, 4]
+    head = flying.head
+    assert fail(flying) is None
+    assert flying.head is head
+    assert flying.failures(head) == SPLIT_AFTER
+
+
+def test_another_chunk_fails():
+    """A failure can be another chunk's than the oldest one's; it is cut as well (S36)."""
+    flying = filled(A, B)
+    for _ in range(SPLIT_AFTER):
+        assert flying.failures(A) == 0
+        cut = flying.fail(ENCODER, B)
+    assert cut is B
+    assert [offsets([one]) for one in flying.unacknowledged()] == [[0, 1, 2, 3], [4, 5], [6, 7]]
+
+
+def test_what_is_given_up():
+    """The oldest chunk is given up: its position is passed on without its entries, and what waits for it as well (S36)."""
+    flying = filled(A, B, C)
+    flying.acknowledge([B.id])
+    assert flying.acknowledged_early == 1
+    flying.give_up()
+    hollow, second = flying.take_delivered()
+
+    assert (hollow.end, hollow.count, second) == (A.end, 0, B)
+    assert flying.head is C
+    InFlight().give_up()
+
+
+def test_what_travelled_behind_a_chunk_is_loose():
+    """What was appended to a chunk that is cut, or that goes alone, is kept, once (S36)."""
+    first = ENCODER.encode("file", [step(0), step(1)], appended=b"first")
+    second = ENCODER.encode("file", [step(2)], appended=b"second")
+    flying = filled(first, second)
+    flying.cut(first, ENCODER)
+    alone = flying.make_alone(second)
+
+    assert flying.loose == [b"first", b"second"]
+    assert alone is flying.make_alone(alone) is list(flying.unacknowledged())[-1]
+    assert (alone.id, alone.appended) == (second.id, b"")
 
 
 class InFlightModel(RuleBasedStateMachine):

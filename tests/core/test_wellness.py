@@ -7,6 +7,7 @@ import math
 import pytest
 from statuses import MASTER_KEYS, REFUSED, WORKER_KEYS, answer, connecting, restarting, worker
 
+from fluentlite.core.letter import lying
 from fluentlite.core.snapshot import documented, read_snapshot
 from fluentlite.core.trends import SHORTEST, WINDOW, Trends, progress
 from fluentlite.core.wellness import (
@@ -19,6 +20,8 @@ from fluentlite.core.wellness import (
     trouble_of,
 )
 from fluentlite.errors import RemoteProtocolError
+
+LETTERS = lying(2, "/var/lib/fluentlite/dead-letters", "/var/log/a.log")
 
 
 def status_of(said):
@@ -105,6 +108,25 @@ def status_of(said):
             id="falling-behind",
         ),
         pytest.param(worker(), Trend(lag_change=FALLING_BEHIND), None, id="a-burst-while-following"),
+        pytest.param(worker(last_error=LETTERS), Trend(), Cause.DEAD_LETTERS, id="dead-letters"),
+        pytest.param(
+            worker(last_error=LETTERS, oldest_unacked_seconds=UNACKED_LIMIT),
+            Trend(),
+            Cause.UNACKED,
+            id="letters-and-a-late-ack",
+        ),
+        pytest.param(
+            connecting("a", last_error=LETTERS),
+            Trend(CONNECTING_LIMIT),
+            Cause.CONNECTING,
+            id="letters-and-no-server",
+        ),
+        pytest.param(
+            worker(state="waiting_for_file", last_error=LETTERS),
+            Trend(),
+            Cause.WAITING_FOR_FILE,
+            id="letters-and-no-file",
+        ),
     ],
 )
 def test_who_is_not_well(said, trend, cause):
@@ -124,6 +146,7 @@ def test_every_trouble_says_what_is_wrong_and_what_to_do(cause):
         Cause.UNACKED: (worker("a", oldest_unacked_seconds=47.0), Trend()),
         Cause.ERROR: (worker("a", last_error="/var/log/a.log: it cannot be read"), Trend()),
         Cause.WAITING_FOR_FILE: (worker("a", state="waiting_for_file"), Trend()),
+        Cause.DEAD_LETTERS: (worker("a", last_error=LETTERS), Trend()),
         Cause.FALLING_BEHIND: (
             worker("a", state="catching_up", lag_bytes=3 << 30),
             Trend(None, 5e6, 3 << 30),

@@ -16,7 +16,7 @@ EXPECTED = re.compile(
             r"it takes chunks but has acknowledged none of the last",
             r"inotify is not available \(Too many open files\)",  # somebody else has taken all instances
             r": inotify watches it again$",
-            r"was not acknowledged \d+ times in a row; sending it in two parts",
+            r"was not acknowledged \d+ times in a row; (sending it in parts|it is tried alone now)",
             r"stopped with \d+ chunks unacknowledged; they are sent again at the next start",
         )
     )
@@ -91,7 +91,7 @@ class Witness:
         if "chunks unacknowledged" in entry:
             self.evidence.note(Disturbance("agent gave up waiting", since, now))
             self.evidence.note_cut(since, now)
-        if "sending it in two parts" in entry:
+        if "sending it in parts" in entry or "a later line is sent first" in entry:
             self.evidence.note_cut(since, now)
         if GONE.search(entry):
             self._missed.append(entry)

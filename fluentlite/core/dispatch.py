@@ -1,0 +1,223 @@
+"""
+Which chunks go on a connection, and when: all in order, or, while the oldest one is on trial, one at a time.
+
+The caller has the connections. It sends what ``connected``, ``added`` and ``acknowledged`` return, and says how each
+connection ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from fluentlite.core.forward import Chunk, ChunkEncoder
+from fluentlite.core.inflight import SPLIT_AFTER, InFlight
+from fluentlite.core.trial import Outages, ServerT, Trial
+
+MOST_WITNESSES = 1000
+"""Chunks acknowledged behind a record on trial: with more, no other witness is asked for."""
+
+MOST_LOOSE = 100
+"""Messages without acks that are kept during a trial; of more, the oldest are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Generic[ServerT]):
+    """
+    What is refused by every server.
+
+    Attributes:
+        chunk: It has one entry.
+        reasons: What each server did; an empty text for one that is out of order.
+    """
+
+    chunk: Chunk
+    reasons: list[tuple[ServerT, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """
+    How an established connection ended.
+
+    Attributes:
+        begun: Id of the last chunk of which the kernel took something.
+        is_answer: The server closed or reset it, or an ack was overdue: what a server does that refuses a chunk. Not
+            so if the network failed, if the server took no bytes or sent nonsense.
+        reason: Of its end.
+    """
+
+    begun: str
+    is_answer: bool
+    reason: str
+
+
+class Dispatch(Generic[ServerT]):
+    """
+    Args:
+        encoder: Cuts chunks.
+        servers: All that are configured.
+        can_refuse: Whether servers acknowledge; without that nothing is ever refused.
+
+    Attributes:
+        in_flight: What is on its way.
+    """
+
+    def __init__(self, encoder: ChunkEncoder, servers: Sequence[ServerT], *, can_refuse: bool) -> None:
+        self.in_flight = InFlight()
+        self._encoder, self._servers, self._can_refuse = encoder, servers, can_refuse
+        self._outages: Outages[ServerT] = Outages()
+        self._trial: Trial[ServerT] | None = None
+        self._witness: Chunk | None = None  # the one that this connection began with
+        self._is_witnessed = False  # and it was acknowledged
+        self._doubts: dict[str, int] = {}  # how often chunks failed as witnesses of this trial
+
+    @property
+    def on_trial(self) -> Chunk | None:
+        """The chunk that is on trial."""
+        return self.in_flight.head if self._trial is not None else None
+
+    @property
+    def has_witness(self) -> bool:
+        """Whether the connection in use began with a witness."""
+        return self._witness is not None
+
+    def wants_chunk(self, most: int) -> bool:
+        """Whether another chunk can go, of at most *most* on their way; on trial, whether there is no witness."""
+        if self._trial is None:
+            return len(self.in_flight) < most
+        return not self._candidates() and self.in_flight.acknowledged_early < MOST_WITNESSES
+
+    def skips(self, server: ServerT, now: float) -> bool:
+        """Whether a connection to *server* would tell nothing new."""
+        return self._trial is not None and self._trial.is_settled(server, now)
+
+    # -- what happens to a connection -------------------------------------------------------------------
+
+    def connected(self, server: ServerT, now: float) -> list[Chunk]:
+        """A new connection is established; returns what it begins with."""
+        self._witness, self._is_witnessed = None, False
+        if self._trial is None:
+            return list(self.in_flight.unacknowledged())
+        if self._trial.wants_witness(server, now) and self._candidates():
+            self._witness = self._next_witness()
+            return [self._witness]
+        return [chunk for chunk in [self.in_flight.head] if chunk is not None]
+
+    def added(self, chunk: Chunk) -> list[Chunk]:
+        """*chunk* is the newest; returns it if it goes at once."""
+        self.in_flight.add(chunk)
+        return [] if self._trial is not None else [chunk]
+
+    def acknowledged(self, server: ServerT, ids: Iterable[str]) -> list[Chunk]:
+        """*server* has taken the chunks *ids*; returns what it is sent next, on the same connection."""
+        ids = list(ids)
+        self._outages.works(server)
+        self.in_flight.acknowledge(ids)
+        trial = self._trial
+        if trial is None:
+            return []
+        head = self.in_flight.head
+        if head is None or head.id != trial.record:
+            self._close()
+            return list(self.in_flight.unacknowledged())
+        if self._witness is None or self._witness.id not in ids:
+            return []
+        self._is_witnessed = True
+        return [head]
+
+    def ended(self, server: ServerT, ending: Ending, now: float) -> Chunk | None:
+        """A connection that was established has ended; returns the chunk that is cut because of that, if one is."""
+        if self._trial is None:
+            cut = self.in_flight.fail(self._encoder)
+            self._open(now)
+            return cut
+        if self._witness is not None and not self._is_witnessed:
+            self._trial.witness_failed(server)
+            self._outages.failed(server, now)
+            self._doubts[self._witness.id] = self._doubt(self._witness) + 1
+            return self.in_flight.fail(self._encoder, self._witness)
+        if ending.is_answer and ending.begun == self._trial.record:
+            if self._is_witnessed:
+                self._trial.refused(server, ending.reason)
+            else:
+                self._trial.failed_alone(server)
+        return None
+
+    def unreached(self, server: ServerT, now: float) -> None:
+        """A connection to *server* could not be established."""
+        self._outages.failed(server, now)
+
+    # -- the verdict ------------------------------------------------------------------------------------
+
+    def refusal(self, now: float) -> Refusal[ServerT] | None:
+        """Return the record that every server refuses, if there is one; ``give_up`` lets the others go on."""
+        head, trial = self.in_flight.head, self._trial
+        if head is None or trial is None or not trial.is_refused(now):
+            return None
+        return Refusal(head, trial.reasons())
+
+    def give_up(self, now: float) -> None:
+        """The refused record has been put where nobody loses it. Only between two connections."""
+        self.in_flight.give_up()
+        self._close()
+        self._open(now)
+
+    def _open(self, now: float) -> None:
+        """Put the oldest chunk on trial, if it is one record and has failed often enough."""
+        head = self.in_flight.head
+        if (
+            head is None
+            or not self._can_refuse
+            or head.count != 1
+            or self.in_flight.failures(head) < SPLIT_AFTER
+        ):
+            return
+        self.in_flight.make_alone(head)
+        self._trial = Trial(head.id, self._servers, self._outages, now)
+
+    def _close(self) -> None:
+        self._trial = None
+        self._doubts.clear()
+        self._witness, self._is_witnessed = None, False
+
+    # -- witnesses --------------------------------------------------------------------------------------
+
+    def _candidates(self) -> list[Chunk]:
+        """Return the chunks that can be witnesses, oldest first."""
+        if self.in_flight.acknowledged_early >= MOST_WITNESSES:
+            return []
+        return list(self.in_flight.unacknowledged())[1:]
+
+    def _next_witness(self) -> Chunk:
+        """
+        Choose the one that failed least, and cut it down to a single record: what is acknowledged early should be little.
+
+        At first that is the next line. If that fails as well, what makes servers refuse may be in many lines in a row:
+        then the last one of them is the least likely to have it.
+        """
+        chosen = min(self._candidates(), key=self._doubt)
+        if self._doubts:
+            doubt = self._doubt(chosen)
+            chosen = [one for one in self._candidates() if self._doubt(one) == doubt][-1]
+        while len(parts := self.in_flight.cut(chosen, self._encoder)) > 1:
+            chosen = parts[-1] if self._doubts else parts[0]
+        return self.in_flight.make_alone(chosen)
+
+    def _doubt(self, chunk: Chunk) -> int:
+        return self._doubts.get(chunk.id, 0)
+
+    # -- messages that nobody acknowledges ----------------------------------------------------------------
+
+    def keep(self, message: bytes) -> None:
+        """Keep a message without ack until it can be sent: nothing goes beside a record on trial."""
+        self.in_flight.loose.append(message)
+        del self.in_flight.loose[:-MOST_LOOSE]
+
+    def take_loose(self) -> list[bytes]:
+        """Return the messages without acks that can be sent now."""
+        if self._trial is not None:
+            return []
+        loose, self.in_flight.loose = self.in_flight.loose, []
+        return loose

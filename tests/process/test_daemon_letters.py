@@ -1,0 +1,193 @@
+"""Dead letters in the whole daemon: status shows them, replay sends them again, and all is well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import behaviours
+import pytest
+from servers import HOST, ScriptedServer, ack_all
+
+from fluentlite.core.entries import MsgpackEntries
+from fluentlite.core.letter import Letter, encode_letter
+from fluentlite.errors import LetterError
+from fluentlite.letter_file import LetterFile
+
+LINES = [f"line {number:04}" + (" poison" if number == 7 else "") for number in range(60)]
+GOOD = [line.encode() for line in LINES if "poison" not in line]
+
+
+@pytest.fixture
+def server():
+    with ScriptedServer(behaviours.refuse(b"poison")) as server:
+        yield server
+        assert not server.errors
+
+
+@pytest.fixture
+def daemon(make_daemon, server):
+    """One whose log ``a`` had a record that the server refuses."""
+    made = make_daemon("a", "b", server=f"{HOST}:{server.port}")
+    made.announce("is refused by every server", "lines wait in the log until")
+    made.start()
+    made.append("a", *LINES)
+    made.append("b", "other")
+    made.eventually(lambda: taken(server) == GOOD and letters_of(made))
+    return made
+
+
+def a_letter():
+    """One of the log with the tag ``a``."""
+    packer = MsgpackEntries("message")
+    packer.begin(1_700_000_000_000_000_000)
+    entry = packer.pack([b"hello"])
+    return Letter(
+        "a", "/a.log", "1:2:0", 10, 16, True, "AAAA", 1, "msgpack", 1_700_000_000, (("s:1", "why"),), entry
+    )
+
+
+def taken(server):
+    """The lines with the tag ``a`` that the server has acknowledged."""
+    return sorted(line for one in server.chunks if one.acked and one.tag == "a" for line in one.lines())
+
+
+def letters_of(daemon):
+    directory = daemon.state_dir / "dead-letters"
+    return sorted(directory.glob("*.letter")) if directory.is_dir() else []
+
+
+def test_from_refusal_to_replay(daemon, server):
+    """
+    A refused record holds up nothing, shows in ``status`` across restarts until it was replayed, and nothing is lost or
+    doubled on the way (S36).
+    """
+    [letter] = letters_of(daemon)
+    daemon.eventually(lambda: daemon.row("a")["lag_bytes"] == 0 and daemon.row("a")["last_error"])
+    for _life in range(2):
+        row = daemon.row("a")
+        assert f"1 record refused by every server lies in {letter.parent}" in row["last_error"]
+        assert row["position"] == daemon.path("a").stat().st_size
+        assert daemon.row("b")["last_error"] is None
+        strict = daemon.run("status", "--strict")
+        assert strict.status == 2
+        assert "replay FILE" in " ".join(strict.out.split())
+        assert daemon.stop().status == 0
+        daemon.start()
+
+    refused_again = daemon.run("replay", letter)
+    assert refused_again.status == 1
+    assert "no server has taken it" in refused_again.err
+    assert "it closed the connection" in refused_again.err
+    assert letters_of(daemon) == [letter]
+
+    server.restart(ack_all)
+    done = daemon.run("replay", letter)
+    assert (done.status, done.err) == (0, "")
+    assert f"delivered to {HOST}:{server.port}, and removed" in done.out
+    assert letters_of(daemon) == []
+    assert taken(server) == sorted(line.encode() for line in LINES)
+    daemon.eventually(lambda: daemon.run("status", "--strict").status == 0)
+
+
+def test_replay_of_what_is_kept(make_daemon, server, tmp_path):
+    """With --keep the file stays, and the record goes with the id that it had, so that a server can know it again (S06, S36)."""
+    daemon, letter = make_daemon("a", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
+    letter.write_bytes(encode_letter(a_letter()))
+    for _ in range(2):
+        done = daemon.run("replay", "--keep", letter)
+        assert (done.status, done.err) == (0, "")
+        assert "kept" in done.out
+    assert [(one.id, one.tag, one.lines()) for one in server.chunks] == [("AAAA", "a", [b"hello"])] * 2
+
+
+def test_replay_by_another_log(make_daemon, server, tmp_path):
+    """A letter of a log that is not configured any more goes as the lines of its tag, or of the log that is named (S36)."""
+    daemon, letter = make_daemon("b", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
+    letter.write_bytes(encode_letter(a_letter()))
+    unknown = daemon.run("replay", letter)
+    assert (unknown.status, "say with --log TAG" in unknown.err) == (1, True)
+    other = daemon.run("replay", "--log", "no-such-tag", letter)
+    assert (other.status, "has no log with the tag" in other.err) == (1, True)
+    assert daemon.run("replay", "--log", "b", "--keep", letter).status == 0
+    assert server.chunks[-1].tag == "a"
+
+    daemon.config["log"][0]["tag"] = "a"
+    daemon.write_config()
+    assert daemon.run("replay", letter).status == 0
+
+
+def test_some_are_no_letters(make_daemon, server, tmp_path):
+    """What is not, byte for byte, a letter of ours is not sent, and stays where it is; the others go (S36)."""
+    daemon = make_daemon("a", server=f"{HOST}:{server.port}")
+    names = ["damaged", "link", "missing", "good"]
+    bad, link, missing, good = (tmp_path / f"{name}.letter" for name in names)
+    bad.write_bytes(encode_letter(a_letter())[:-1] + b"x")
+    good.write_bytes(encode_letter(a_letter()))
+    link.symlink_to(good)
+    done = daemon.run("replay", bad, link, missing, good)
+
+    assert done.status == 1
+    assert [
+        why in done.err for why in ("checksum", "(Too many levels of symbolic links)", "No such file")
+    ] == [True] * 3
+    assert done.err.count("It stays where it is") == 3
+    assert (bad.exists(), good.exists(), server.lines()) == (True, False, [b"hello"])
+
+
+def test_letters_of_strangers(make_daemon, server, tmp_path):
+    """A letter is believed if it is root's, one's own, or of the user that workers run as (S36)."""
+    daemon, letter = make_daemon("a", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
+    letter.write_bytes(encode_letter(a_letter()))
+    stranger = 65534 if os.geteuid() == 0 else os.geteuid() + 1
+    with pytest.raises(LetterError, match=f"it belongs to user {os.geteuid()}, who writes no letters here"):
+        LetterFile(str(letter), {stranger})
+    if os.geteuid() == 0:  # who alone can give files away
+        os.chown(letter, stranger, -1)
+        assert f"it belongs to user {stranger}" in daemon.run("replay", letter).err
+        daemon.config["master"]["user"] = "nobody"
+        daemon.write_config()
+
+    assert daemon.run("replay", letter).status == 0
+    assert server.lines() == [b"hello"]
+
+
+def test_two_replays_of_one_letter(make_daemon, server, tmp_path):
+    """A letter that one replay is sending is not sent by another one; interrupted, it is still there (S36)."""
+    daemon, letter = make_daemon("a", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
+    letter.write_bytes(encode_letter(a_letter()))
+    server.restart(behaviours.no_ack)
+    first = subprocess.Popen(daemon.command("replay", letter), stderr=subprocess.PIPE, text=True)
+    server.wait_for(lambda: server.chunks)
+    second = daemon.run("replay", letter)
+    assert (second.status, "another replay is sending it" in second.err) == (1, True)
+
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=10)
+    assert (first.returncode, "interrupted before a server had acknowledged it" in said) == (130, True)
+    assert letter.exists()
+
+    killed = subprocess.Popen(daemon.command("replay", letter))
+    server.wait_for(lambda: len(server.chunks) == 2)
+    killed.kill()
+    killed.wait()
+    server.restart(ack_all)
+    assert daemon.run("replay", letter).status == 0
+    assert not letter.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (["--help"], 0, "Usage: fluentlite replay"),
+        ([], 1, "Name the letters to send"),
+        (["--unknown", "x"], 1, "--unknown"),
+        (["-c", "/nowhere.toml", "x"], 1, "/nowhere.toml"),
+    ],
+)
+def test_mistakes(make_daemon, words, status, text):
+    """What is typed wrong is told."""
+    done = make_daemon("a", server=f"{HOST}:1").run("replay", *words)
+
+    assert (done.status, text in done.out + done.err) == (status, True)
