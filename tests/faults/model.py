@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from .journal import Record
-from .lines import describe, number_of
+from .lines import describe
 from .numbers import NumberMap
 from .receptions import Connection, Evidence, Reception
 
@@ -165,12 +165,8 @@ class Model:
         reception = Reception(connection, record.chunk_id, connection.count, record.time)
         connection.count += 1
         connection.unacked[record.chunk_id] = reception
-        numbers = list(map(number_of, record.lines))
-        start = 0
-        for index in range(1, len(numbers) + 1):
-            if index == len(numbers) or numbers[index] != numbers[index - 1] + 1 or numbers[index] <= 0:
-                self._take_run(numbers[start], index - start, record.lines[start], reception)
-                start = index
+        for first, count, data in record.runs:
+            self._take_run(first, count, data, reception)
 
     def _take_run(self, first: int, count: int, data: bytes, reception: Reception) -> None:
         """*count* lines with successive numbers from *first* on, or, with -1, something that is no line."""

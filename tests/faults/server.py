@@ -59,7 +59,14 @@ class Server:
             return
         self._journal = str(self._directory / f"journal-{self.name}-{self._starts}")
         self._starts += 1
-        command = [sys.executable, str(_SINK), str(self.port), self._journal, str(self._ack_delay)]
+        command = [
+            sys.executable,
+            str(_SINK),
+            "127.0.0.1",
+            str(self.port),
+            self._journal,
+            str(self._ack_delay),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         ready = self._process.stdout.readline()

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from .journal import JournalReader, Record
-from .lines import line
+from .lines import line, runs_of
 from .model import Model
 from .receptions import Disturbance, Evidence
 from .server import Server
@@ -35,7 +35,7 @@ class Journals:
         key, ident = ("journal", connection), ident or str(hash(lines))
         records = [] if key in self._opened else [Record("O", at, key)]
         self._opened.add(key)
-        records += [Record("C", at, key, ident, ("t", "message", "none"), lines)]
+        records += [Record("C", at, key, ident, ("t", "message", "none"), tuple(runs_of(lines)))]
         records += [Record("A", at, key, ident)] if acked else []
         self.model.take(records)
 
@@ -256,12 +256,12 @@ def test_what_was_acknowledged_is_in_the_journal(tmp_path):
         assert msgpack.unpackb(client.recv(100)) == {"ack": "id"}
     journal = server.down()
     with open(f"{journal}.0", "ab") as file:
-        file.write(b"C 1.0 1 other t message none 2 7\none\ntw")
+        file.write(b"C 1.0 1 other t message none 2 23\n-1 1 6f6e65\n-1")
     records = JournalReader(journal).read()
     server.close()
 
-    chunks = [(record.lines, record.shape) for record in records if record.kind == "C"]
-    assert chunks == [((b"one", b"two"), ("t", "message", "none"))]
+    chunks = [(record.runs, record.shape) for record in records if record.kind == "C"]
+    assert chunks == [(((-1, 1, b"one"), (-1, 1, b"two")), ("t", "message", "none"))]
 
 
 def test_a_worker_that_loses_lines(tmp_path):
