@@ -9,6 +9,7 @@ from dataclasses import replace
 from . import operations
 from .fleet import Fleet
 from .log import Log
+from .network import Line
 from .operations import Kind
 
 OF_A_LOG = {
@@ -116,6 +117,40 @@ def _hang_up(fleet: Fleet, rng: random.Random) -> None:
         fleet.agent.hang_up()
 
 
+# -- what is around it --------------------------------------------------------------------------------------
+
+
+def _on_a_line(act: Callable[[Line], None]) -> Callable[[Fleet, random.Random], None]:
+    """Do it to the line to one server, now and then to all of them."""
+
+    def act_on_some(fleet: Fleet, rng: random.Random) -> None:
+        for line in fleet.lines if rng.random() < 0.2 else [rng.choice(fleet.lines)]:
+            act(line)
+
+    return act_on_some
+
+
+def _has_network(fleet: Fleet) -> bool:
+    return bool(fleet.lines)
+
+
+def _mend_lines(fleet: Fleet, _rng: random.Random) -> None:
+    for line in fleet.lines:
+        line.mend()
+
+
+def _jump(fleet: Fleet, rng: random.Random) -> None:
+    """Set the clock: by seconds, hours or months, to the future or to the past, or right again."""
+    fleet.clock.set(
+        rng.choice((0.0, rng.uniform(-5.0, 5.0), *(rng.uniform(-n, n) for n in (7200.0, 3e5, 3e7))))
+    )
+
+
+def _rotate_own_log(fleet: Fleet, rng: random.Random) -> None:
+    fleet.agent.read_log()
+    fleet.agent.rotate_log(by_signal=rng.random() < 0.7)
+
+
 def draw(fleet: Fleet, rng: random.Random) -> Kind:
     """Choose an operation that is possible now."""
     fleet.agent.read_log()
@@ -141,4 +176,23 @@ KINDS = (
     Kind("freeze master", 1, lambda fleet, _rng: fleet.agent.freeze(), _can_be_told),
     Kind("HUP to the master", 2, _hang_up, _can_be_told),
     Kind("reload with changes", 6, _reload, _can_be_told),
+    Kind("own log rotated", 2, _rotate_own_log, _can_be_told),
+    Kind("way to a server cut", 3, _on_a_line(Line.cut), _has_network),
+    Kind("black hole", 3, _on_a_line(Line.swallow), _has_network),
+    Kind("answers vanish", 2, _on_a_line(Line.deafen), _has_network),
+    Kind("slow network", 2, _on_a_line(Line.slow), _has_network),
+    Kind("network mended", 12, _mend_lines, lambda fleet: any(line.trouble for line in fleet.lines)),
+    Kind(
+        "state disk full",
+        4,
+        lambda fleet, _rng: fleet.disk.fill(),
+        lambda fleet: fleet.disk is not None and not fleet.disk.is_full,
+    ),
+    Kind(
+        "state disk freed",
+        5,
+        lambda fleet, _rng: fleet.disk.free(),
+        lambda fleet: fleet.disk is not None and fleet.disk.is_full,
+    ),
+    Kind("clock jumps", 4, _jump, lambda fleet: fleet.clock is not None),
 )
