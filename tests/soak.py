@@ -42,7 +42,7 @@ JUDGED_AFTER = 60.0
 EVIDENCE_KEPT = 900.0
 """Seconds for which it is remembered what happened to whom."""
 
-STEP = 0.05
+STEP = 0.02
 """Seconds between two writes of a log: a line at a time would measure the writers."""
 
 CATCHES_UP = 30.0

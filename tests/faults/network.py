@@ -43,7 +43,7 @@ class Line:
         self._name, self._note = name, note
         self._near, self._far = f"line{number}", f"far{number}"
         self._our_address, self.address = f"10.213.{number}.1", f"10.213.{number}.2"
-        self.trouble, self._since = "", 0.0
+        self.trouble, self._since, self._settled_at = "", 0.0, 0.0
         # It keeps the namespace while no server runs; when we are gone its input ends, and so does it.
         self._keeper = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "echo ready; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -92,9 +92,8 @@ class Line:
             self._there("tc", "qdisc", "del", "dev", self._far, "root")
         now = time.monotonic()
         # TCP doubles its pauses, so what was sent last may arrive once more as late again as the trouble lasted.
-        self._note(
-            Disturbance(f"line to {self._name}: {self.trouble}", self._since, 2 * now - self._since + 1.0)
-        )
+        self._settled_at = 2 * now - self._since + 1.0
+        self._note(Disturbance(f"line to {self._name}: {self.trouble}", self._since, self._settled_at))
         self.trouble = ""
 
     def close(self) -> None:
@@ -118,7 +117,9 @@ class Line:
 
     def _begin(self, trouble: str) -> None:
         self.mend()
-        self.trouble, self._since = trouble, time.monotonic()
+        now = time.monotonic()
+        # A pause that was doubled by one trouble is doubled again by the next, if nothing got through between them.
+        self.trouble, self._since = trouble, self._since if now < self._settled_at else now
 
     def _there(self, *command: str) -> None:
         _run(*self.prefix, *command)
