@@ -17,6 +17,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -60,12 +61,12 @@ class Soak:
     Args:
         scene: With everything in it; its agent is started here.
         seed: Of the list of faults.
+        only: Names of the faults that are made; none means all.
         figures: Where all that is printed is written, too.
     """
 
-    def __init__(self, scene: Scene, seed: int, figures: Path | None) -> None:
-        self._scene, self._rng, self._figures = scene, random.Random(seed), figures
-        self._draw = fleet_operations.draw if isinstance(scene, Fleet) else operations.draw
+    def __init__(self, scene: Scene, seed: int, only: list[str], figures: Path | None) -> None:
+        self._scene, self._rng, self._only, self._figures = scene, random.Random(seed), only, figures
         self._faults: Counter[str] = Counter()
         self._memory = Memory(count=len(scene.logs) + isinstance(scene, Fleet))
         self._memory_due = 0.0
@@ -76,18 +77,18 @@ class Soak:
         for log in scene.logs:
             log.most_at_once = CATCHES_UP
 
-    def run(self, seconds: float) -> Report:
-        """Do it for *seconds*, and say every minute how it goes."""
+    def run(self, seconds: float, every: float) -> Report:
+        """Do it for *seconds*, with a fault *every* so many on average, and say every minute how it goes."""
         scene = self._scene
         scene.start_agent()
         self._started = time.monotonic()
         end, say_at, next_at = self._started + seconds, self._started + 60, self._started
         while (now := time.monotonic()) < end:
-            kind = self._draw(scene, self._rng)
-            self._faults[kind.name] += 1
-            kind.act(scene, self._rng)
-            # What takes long itself is followed at once by the next: one a second is what is asked for.
-            next_at = max(next_at + self._rng.uniform(0.2, 1.8), time.monotonic() + 0.1)
+            if (kind := self._draw()) is not None:
+                self._faults[kind.name] += 1
+                kind.act(scene, self._rng)
+            # What takes long itself is followed at once by the next one.
+            next_at = max(next_at + every * self._rng.uniform(0.2, 1.8), time.monotonic() + every * 0.1)
             scene.run_for(min(next_at, end) - time.monotonic())
             self._mend(time.monotonic())
             self._measure(time.monotonic())
@@ -97,6 +98,15 @@ class Soak:
                 self._say(scene.report(), "not yet there")
         self._ended = time.monotonic()
         return scene.finish()
+
+    def _draw(self) -> operations.Kind | None:
+        """Choose a fault that is possible now: first one of each kind, then by their weights."""
+        scene = self._scene
+        kinds = fleet_operations.possible(scene) if isinstance(scene, Fleet) else operations.possible(scene)
+        if self._only:
+            kinds = [kind for kind in kinds if kind.name in self._only]
+        new = [kind for kind in kinds if not self._faults[kind.name]]
+        return operations.choose(new or kinds, self._rng) if kinds else None
 
     def _mend(self, now: float) -> None:
         """End what has lasted too long, so that there is no more on its way than the model remembers."""
@@ -153,8 +163,7 @@ class Soak:
             self.say(text)
         if len(self._memory.samples) > 1:
             self.say("memory is flat" if self._memory.is_flat() else "memory has grown")
-        clock = getattr(self._scene, "clock", None)
-        if clock is not None:
+        if (clock := getattr(self._scene, "clock", None)) is not None:
             self.say(f"clock: {clock.jumps} jumps, {clock.seen} of them seen in what the daemon wrote")
         for problem in report.problems:
             self.say(problem)
@@ -191,6 +200,8 @@ def enter_namespaces(options: argparse.Namespace) -> None:
     ):
         if shutil.which(program) is None:
             _give_up(f"{program}", f"the package {package}")
+    if subprocess.run(["unshare", "--net", "--mount", "true"], check=False).returncode:
+        _give_up("namespaces", "CAP_SYS_ADMIN, which this root has not")
     command = [sys.executable, "-m", "tests.soak", *sys.argv[1:], "--seed", str(options.seed)]
     os.execvpe("unshare", ["unshare", "--net", "--mount", "--", *command], os.environ | {INSIDE: "1"})
 
@@ -204,7 +215,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1800.0)
     parser.add_argument("--rate", type=float, default=5000.0, help="lines per second of each log")
     parser.add_argument("--logs", type=int, default=20, help="1: a single worker, not the daemon")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two faults, on average")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="FAULT", help="faults of this name; may be given again"
+    )
     parser.add_argument("--figures", type=Path, help="a file for all that is printed")
     parser.add_argument(
         "--keep", type=Path, default=Path("build/soak"), help="where logs go if something is wrong"
@@ -232,12 +247,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fluentlite-soak-") as name:
         directory = Path(name)
         with make_scene(directory, options) as scene:
-            soak = Soak(scene, options.seed, options.figures)
+            soak = Soak(scene, options.seed, options.only, options.figures)
             soak.say(
                 f"seed {options.seed}, {options.logs} logs at {options.rate:g} lines/s each for {options.seconds:g} s"
             )
             try:
-                report = soak.run(options.seconds)
+                report = soak.run(options.seconds, options.every)
             except BaseException:
                 print(f"what the daemon said is in {_keep(directory, options.keep, options.seed)}")
                 raise

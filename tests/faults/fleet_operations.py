@@ -153,9 +153,13 @@ def _rotate_own_log(fleet: Fleet, rng: random.Random) -> None:
 
 def draw(fleet: Fleet, rng: random.Random) -> Kind:
     """Choose an operation that is possible now."""
+    return operations.choose(possible(fleet), rng)
+
+
+def possible(fleet: Fleet) -> list[Kind]:
+    """Return what is possible now."""
     fleet.agent.read_log()
-    possible = [kind for kind in KINDS if kind.is_possible(fleet)]
-    return rng.choices(possible, [kind.weight for kind in possible])[0]
+    return [kind for kind in KINDS if kind.is_possible(fleet)]
 
 
 KINDS = (

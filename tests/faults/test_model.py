@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import replace
 
 import msgpack
@@ -10,6 +11,7 @@ import pytest
 
 from .journal import JournalReader, Record
 from .lines import line, runs_of
+from .log import Log
 from .model import Model
 from .receptions import Disturbance, Evidence
 from .server import Server
@@ -241,6 +243,35 @@ def test_long_after_it_was_forgotten():
 
     journals.chunk([7], at=51.0)
     assert journals.doubled == (0, 1)
+
+
+# -- silence ------------------------------------------------------------------------------------------------
+
+
+def test_silence_is_what_could_have_been_otherwise(journals):
+    """Seconds without a line count while lines wait, but not while nobody could have delivered one."""
+    began = time.monotonic()
+    journals.model.note_silence(began + 2.0)
+    assert journals.model.longest_silence == pytest.approx(2.0, abs=1.0)
+    journals.model.hush(began + 30.0)
+    journals.model.note_silence(began + 35.0)
+    assert journals.model.longest_silence == pytest.approx(5.0, abs=1.0)
+    journals.chunk(range(50), at=began + 45.0)
+    assert journals.model.longest_silence == pytest.approx(15.0, abs=1.0)
+    journals.chunk(range(50, 100), at=began + 45.5)
+    journals.model.note_silence(began + 100.0)  # there was nothing to say any more
+    assert journals.model.longest_silence == pytest.approx(15.0, abs=1.0)
+
+
+def test_a_writer_that_falls_behind(tmp_path):
+    """What a writer that was kept from writing leaves out is counted; nobody is told that it was written."""
+    log = Log(tmp_path / "app.log", 0, 4, 0)
+    began = time.monotonic()
+    log.tick(began + 10.0, 100.0)
+    log.writer.close()
+
+    assert log.model.due == (tmp_path / "app.log").read_bytes().count(b"\n") == 20
+    assert log.left_out == pytest.approx(980.0, abs=10.0)
 
 
 # -- the harness --------------------------------------------------------------------------------------------
