@@ -133,7 +133,7 @@ class Soak:
             with open(self._figures, "a", encoding="utf-8") as file:
                 file.write(text + "\n")
 
-    def _say(self, report: Report, missing: str = "lost") -> None:
+    def _say(self, report: Report, missing: str) -> None:
         elapsed = self._ended - self._started
         text = str(report).replace(" lost,", f" {missing},")
         self.say(
@@ -155,9 +155,9 @@ class Soak:
             f"writers and judge {cores[2]:.2f}; load {os.getloadavg()[0]:.1f}"
         )
 
-    def say_all(self, report: Report) -> None:
-        """Print the verdict."""
-        self._say(report)
+    def say_all(self, report: Report, missing: str) -> None:
+        """Print the verdict, or how far it went."""
+        self._say(report, missing)
         self.say("faults: " + ", ".join(f"{name} {count}" for name, count in self._faults.most_common()))
         for text in self._memory.say():
             self.say(text)
@@ -251,14 +251,14 @@ def main() -> int:
             soak.say(
                 f"seed {options.seed}, {options.logs} logs at {options.rate:g} lines/s each for {options.seconds:g} s"
             )
+            report = None
             try:
                 report = soak.run(options.seconds, options.every)
-            except BaseException:
-                print(f"what the daemon said is in {_keep(directory, options.keep, options.seed)}")
-                raise
-            soak.say_all(report)
-            if report.problems:
-                soak.say(f"what the daemon said is in {_keep(directory, options.keep, options.seed)}")
+            finally:
+                is_over = report is not None
+                soak.say_all(report or scene.report(), "lost" if is_over else "not yet there")
+                if not is_over or report.problems:
+                    soak.say(f"what the daemon said is in {_keep(directory, options.keep, options.seed)}")
     return 1 if report.problems else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import mmap
+import os
 import time
 from pathlib import Path
 
@@ -26,7 +27,11 @@ class Clock:
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(8))
-        self.environment = {"PYTHONPATH": str(_WALLCLOCK), "FAULTS_CLOCK": str(path)}
+        path_before = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+        self.environment = {
+            "PYTHONPATH": os.pathsep.join([str(_WALLCLOCK), *path_before]),
+            "FAULTS_CLOCK": str(path),
+        }
         with open(path, "r+b") as file:
             self._map = mmap.mmap(file.fileno(), 8)
         self._wrong_by = 0.0

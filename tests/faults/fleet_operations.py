@@ -93,7 +93,8 @@ def change(fleet: Fleet, rng: random.Random) -> str:
         )
     elif what == "limits":
         table |= {
-            "read_buffer_size": rng.choice((1 << 14, 1 << 17)),
+            # What cannot carry the load, one small chunk at a time, would only fall behind for ever.
+            "read_buffer_size": rng.choice((1 << 14, 1 << 17) if fleet.rate < 1000.0 else (1 << 17, 1 << 20)),
             "forward.max_in_flight": rng.choice((1, 4)),
         }
     elif what == "remove":
