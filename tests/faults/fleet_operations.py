@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,11 +22,17 @@ OF_SERVERS = {
 }  # fmt: skip
 
 
+MOST_WITHOUT_A_NAME = 5.0
+"""Seconds of lines that may be waiting in a file that loses its name: if the worker dies then, nobody can have them."""
+
+
 def _on_a_log(kind: Kind) -> Kind:
     """What is done to a stage's log is done to one of the fleet's."""
 
     def possible(fleet: Fleet) -> list[Log]:
-        return [log for log in fleet.logs if kind.is_possible(log)]
+        most = MOST_WITHOUT_A_NAME * fleet.rate if kind.name in ("delete and create", "replace") else math.inf
+        logs = [log for log in fleet.logs if log.model.due - log.model.delivered <= most]
+        return [log for log in logs if kind.is_possible(log)]
 
     return replace(
         kind,
