@@ -49,6 +49,9 @@ STEP = 0.02
 CATCHES_UP = 30.0
 """Seconds after which a writer that was kept from writing leaves lines out, which is said."""
 
+PATIENCE = 6.0
+"""Factor of the seconds after which a command or a start that has not ended is a fault: it is not alone on its machine."""
+
 MEMORY_INTERVAL = 5.0
 """Seconds between two looks at the memory of all processes."""
 
@@ -73,7 +76,7 @@ class Soak:
         self._agents, self._sinks = CpuTime(), CpuTime()
         self._out_since: dict[str, float] = {}
         self._started = self._ended = time.monotonic()
-        scene.step = STEP
+        scene.step, scene.patience = STEP, PATIENCE
         for log in scene.logs:
             log.most_at_once = CATCHES_UP
 
@@ -114,7 +117,7 @@ class Soak:
             if is_well:
                 self._out_since.pop(name, None)
             elif now - self._out_since.setdefault(name, now) > MOST_OUTAGE:
-                self._scene.mend()
+                self._scene.mend(writing=True)
 
     def _measure(self, now: float) -> None:
         self._ended = now

@@ -192,16 +192,16 @@ class Fleet(Scene):
         disk = {"state disk": not self.disk.is_full} if self.disk is not None else {}
         return super().states() | workers | disk
 
-    def mend(self) -> None:
+    def mend(self, *, writing: bool = False) -> None:
         """Have everything run, and every log followed."""
         was_running, has_removed = self.agent.is_running, bool(self.configuration.removed)
         self.configuration.removed.clear()
         self.configuration.write()
         if self.disk is not None:
             self.disk.free()
-        super().mend()
+        super().mend(writing=writing)
         if was_running and has_removed:
-            self.wait(lambda: self.agent.is_ready, "the daemon was ready")
+            self.wait(lambda: self.agent.is_ready, "the daemon was ready", writing=writing)
             self.reload()
 
     def finish(self, *, most_silence: float = MOST_SILENCE) -> Report:

@@ -76,11 +76,12 @@ class Scene:
 
     Attributes:
         step: Seconds between two looks at everything, and so between two writes.
+        patience: Factor of the seconds that things may take: here others may keep the machine busy for a long time.
     """
 
     def __init__(self, agent: Any, logs: list[Log], servers: list[Server], rate: float) -> None:
         self.agent, self.logs, self.servers, self.rate = agent, logs, servers, rate
-        self.step = STEP
+        self.step, self.patience = STEP, 1.0
         self._swept_at = 0.0
         self._log_of: dict[tuple[str, int], Log] = {}
         self._opened: dict[tuple[str, int], Record] = {}
@@ -109,7 +110,7 @@ class Scene:
         self, condition: Callable[[], bool], what: str, *, timeout: float = 20.0, writing: bool = False
     ) -> None:
         """Let time pass until *condition*; the writers write only if *writing*."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.patience
         while not condition():
             now = time.monotonic()
             if now > deadline:
@@ -218,8 +219,8 @@ class Scene:
         agent = {"agent": self.agent.is_running and not self.agent.is_frozen}
         return agent | {server.name: server.is_up for server in self.servers}
 
-    def mend(self) -> None:
-        """Have everything run."""
+    def mend(self, *, writing: bool = False) -> None:
+        """Have everything run; the writers write meanwhile only if *writing*."""
         self.agent.thaw()
         for server in self.servers:
             server.up()
