@@ -100,7 +100,14 @@ class Soak:
                 say_at += 60
                 self._say(scene.report(), "not yet there")
         self._ended = time.monotonic()
-        return scene.finish()
+        report = scene.finish()
+        if (
+            isinstance(scene, Fleet)
+            and scene.clock is not None
+            and scene.clock.jumps > 5 * scene.clock.seen + 5
+        ):
+            report.problems.append("surprise: the clock jumped, and the daemon's times do not show it")
+        return report
 
     def _draw(self) -> operations.Kind | None:
         """Choose a fault that is possible now: first one of each kind, then by their weights."""
