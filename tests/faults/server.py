@@ -88,7 +88,7 @@ class Server:
         self._journal = str(self._directory / f"journal-{self.name}-{self._starts}")
         self._starts += 1
         prefix = () if self.line is None else self.line.prefix
-        command = [*prefix, sys.executable, str(_SINK), self.host, str(self.port), self._journal, str(self._ack_delay)]  # fmt: skip
+        command = [*prefix, sys.executable, str(_SINK), str(self.port), self._journal, str(self._ack_delay), self.host]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         ready = self._process.stdout.readline()

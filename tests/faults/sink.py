@@ -1,7 +1,7 @@
 """
 A Forward server whose word counts: it writes to a journal what each chunk is, and only then acknowledges it.
 
-Run as ``python sink.py ADDRESS PORT JOURNAL [DELAY]``. It shares no code with fluentlite. What it has journaled outlives its
+Run as ``python sink.py PORT JOURNAL [DELAY [ADDRESS]]``. It shares no code with fluentlite. What it has journaled outlives its
 SIGKILL, since the bytes are the kernel's by then. With a DELAY an ack follows after 0 to DELAY seconds at random, so acks
 come in any order and are outstanding when something dies. SIGUSR1: all connections are reset.
 
@@ -30,9 +30,13 @@ import socket
 import struct
 import sys
 import time
+from pathlib import Path
 
 import msgpack
-from lines import runs_of
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from faults.lines import runs_of
 
 SEGMENT_SIZE = 16 << 20
 """Bytes after which the journal goes on in its next file, so that a reader can remove what it has read."""
@@ -74,7 +78,7 @@ class Client:
 class Sink:
     """Accepts, journals, acknowledges, until it is killed."""
 
-    def __init__(self, address: str, port: int, journal: str, delay: float) -> None:
+    def __init__(self, port: int, journal: str, delay: float, address: str = "127.0.0.1") -> None:
         self._journal, self._delay = Journal(journal), delay
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, Client] = {}
@@ -186,4 +190,6 @@ def decode(message: list[object]) -> tuple[set[str], list[bytes], dict[bytes, by
 
 
 if __name__ == "__main__":
-    Sink(sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 0.0).run()
+    Sink(
+        int(sys.argv[1]), sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.0, *sys.argv[4:5]
+    ).run()
