@@ -64,13 +64,15 @@ class Soak:
     Args:
         scene: With everything in it; its agent is started here.
         seed: Of the list of faults.
+        faults: Where each fault is written down when it is made.
         only: Names of the faults that are made; none means all.
         figures: Where all that is printed is written, too.
     """
 
-    def __init__(self, scene: Scene, seed: int, only: list[str], figures: Path | None) -> None:
+    def __init__(self, scene: Scene, seed: int, faults: Path, only: list[str], figures: Path | None) -> None:
         self._scene, self._rng, self._only, self._figures = scene, random.Random(seed), only, figures
         self._faults: Counter[str] = Counter()
+        self._faults_path = faults
         self._memory = Memory(count=len(scene.logs) + isinstance(scene, Fleet))
         self._memory_due = 0.0
         self._agents, self._sinks = CpuTime(), CpuTime()
@@ -89,6 +91,7 @@ class Soak:
         while (now := time.monotonic()) < end:
             if (kind := self._draw()) is not None:
                 self._faults[kind.name] += 1
+                self._note(kind.name)
                 kind.act(scene, self._rng)
             # What takes long itself is followed at once by the next one.
             next_at = max(next_at + every * self._rng.uniform(0.2, 1.8), time.monotonic() + every * 0.1)
@@ -133,6 +136,11 @@ class Soak:
         if now >= self._memory_due:
             self._memory_due = now + MEMORY_INTERVAL
             self._memory.look(self._scene.agent.pids)
+
+    def _note(self, fault: str) -> None:
+        """Write down what is made when, beside what the daemon says."""
+        with open(self._faults_path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%H:%M:%S')} {time.monotonic():.3f} {fault}\n")
 
     # -- what is said -----------------------------------------------------------------------------------
 
@@ -257,7 +265,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fluentlite-soak-") as name:
         directory = Path(name)
         with make_scene(directory, options) as scene:
-            soak = Soak(scene, options.seed, options.only, options.figures)
+            soak = Soak(scene, options.seed, directory / "agent.faults", options.only, options.figures)
             soak.say(
                 f"seed {options.seed}, {options.logs} logs at {options.rate:g} lines/s each for {options.seconds:g} s"
             )

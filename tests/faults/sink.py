@@ -90,15 +90,16 @@ class Sink:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind((address, port))
         self._listener.listen(64)
+        self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     def run(self) -> None:
         print("ready", flush=True)
         while True:
             for key, _ in self._selector.select(self._timeout()):
-                if key.fileobj is self._listener:
-                    self._accept()
-                else:
+                # However much there is to read: when a connection is said to be opened must be true.
+                self._accept_all()
+                if key.data is not None:
                     self._read(key.data)
             self._ack_due()
             if self._must_reset:
@@ -114,8 +115,13 @@ class Sink:
     def _timeout(self) -> float:
         return max(0.0, self._pending[0][0] - time.monotonic()) if self._pending else 0.1
 
-    def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+    def _accept_all(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._welcome(self._listener.accept()[0])
+
+    def _welcome(self, sock: socket.socket) -> None:
+        sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._count += 1
         client = self._clients[self._count] = Client(sock, self._count)
