@@ -205,6 +205,8 @@ def enter_namespaces(options: argparse.Namespace) -> None:
     """Go on in a network and a mount namespace of our own, if the network or the disk need that; there is the way back."""
     if os.environ.get(INSIDE):
         network.set_up()
+        # Who writes the logs and who takes the lines would be elsewhere: they do not wait for their turn here.
+        os.nice(-10)
         return
     if options.logs == 1 or not (options.network or options.disk):
         return

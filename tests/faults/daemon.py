@@ -255,7 +255,9 @@ class Daemon:
             open(self._directory / "agent.stdout", "ab") as out,
             open(self._directory / "agent.stderr", "ab") as err,
         ):
-            command = [*FLUENTLITE, *words, "-c", str(self._config)]
+            # Whoever runs this may have put itself before all others; the daemon takes its turn like them.
+            ordinary = ["nice", "-n", str(-os.nice(0))] if os.nice(0) < 0 else []
+            command = [*ordinary, *FLUENTLITE, *words, "-c", str(self._config)]
             environment = os.environ | (self._clock.environment if self._clock is not None else {})
             return psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
 

@@ -50,9 +50,7 @@ class Line:
         )  # fmt: skip
         assert self._keeper.stdout is not None
         assert self._keeper.stdout.readline() == b"ready\n", "no network namespace for a server"
-        self._enter = ("nsenter", f"--net=/proc/{self._keeper.pid}/ns/net")
-        # A server is a machine of its own: it does not wait for its turn behind what this one does.
-        self.prefix = ("nice", "-n", "-10", *self._enter)
+        self.prefix = ("nsenter", f"--net=/proc/{self._keeper.pid}/ns/net")
         self._lay()
 
     # -- verbs ------------------------------------------------------------------------------------------
@@ -124,7 +122,7 @@ class Line:
         self.trouble, self._since = trouble, self._since if now < self._settled_at else now
 
     def _there(self, *command: str) -> None:
-        _run(*self._enter, *command)
+        _run(*self.prefix, *command)
 
 
 def _run(*command: str) -> None:

@@ -308,3 +308,19 @@ def test_a_worker_that_loses_lines(tmp_path):
 
     assert report.count_lost > 100
     assert any(problem.startswith("app.log: lost: generation 0") for problem in report.problems)
+
+
+def test_a_writer_that_is_late_for_its_reopening(tmp_path):
+    """However long the machine was busy: a writer whose time to reopen has come writes no more to the old file."""
+    log = Log(tmp_path / "app.log", 0, 4, 0)
+    log.writer.write(3)
+    log.writer.write_half()
+    log.writer.rename_late("numbers", -1.0, create=False)
+    log.writer.write(2)
+    log.writer.close()
+
+    old, new = log.model.generations
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["app.log", "app.log.100001"]
+    assert (tmp_path / "app.log").read_bytes().count(b"\n") == 3  # the rest of the half line, and two
+    assert (old.end - old.first, new.end - new.first) == (3, 2)
+    assert len(old.fragments) == len(new.fragments) == 1
