@@ -33,6 +33,9 @@ GONE = re.compile(r"inode \d+ is gone|cut short; \d+ bytes had not been read and
 _LEVEL = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]")
 _TIMED_OUT = re.compile(r"no ack within|it did not take a chunk within|no answer|no handshake within")
 
+STILL_UNDER_WAY = 2.0
+"""Seconds for which what was sent before a time-out may be on its way: where acks take so long, so does all else."""
+
 _KEPT_OPEN = 30.0
 """Seconds for which what was renamed is read on: a quiet process may write there for ten more."""
 
@@ -162,7 +165,7 @@ class Witness:
         """Judge one entry of the agent's own log, written after *since* (monotonic seconds)."""
         now = time.monotonic()
         if _TIMED_OUT.search(entry):
-            self.evidence.note(Disturbance("the worker saw a time-out", since, now))
+            self.evidence.note(Disturbance("the worker saw a time-out", since, now + STILL_UNDER_WAY))
         if "chunks unacknowledged" in entry:
             self.evidence.note(Disturbance("agent gave up waiting", since, now))
             self.evidence.note_cut(since, now)
