@@ -22,9 +22,12 @@ lint: $(VENV)/.tested-with
 bench: $(VENV)/.tested-with
 	$(BIN)/python -m bench $(ARGS)
 
-# Random faults against the real worker for SECONDS (default: half an hour); with ARGS='--logs 20' against the daemon.
+# Random faults against the daemon, 20 logs at 5,000 lines/s each, for SECONDS (default: half an hour), as root; figures
+# every minute, also in build/soak.txt. ARGS='--no-network --no-disk' for other users; ARGS='--logs 1' for a worker alone.
 soak: $(VENV)/.tested-with
-	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
+	tests/prepare soak
+	mkdir -p build
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --figures build/soak.txt $(ARGS)
 
 # Inputs that a reader cannot take: SECONDS for each reader, or with ARGS='--target ack' for one. Led by coverage where
 # atheris is installed ($(BIN)/pip install atheris), at random otherwise.

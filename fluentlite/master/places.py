@@ -50,9 +50,11 @@ class Places:
         return [self._pid_file.fileno(), self._state_lock.fileno()]
 
     def write(self, pid: int) -> None:
-        """Say who we are. Raises PidFileError: the disk is full."""
+        """Say who we are. Raises PidFileError: the disk of run_dir is full."""
         self._pid_file.write(pid)
-        self._state_lock.write(pid)
+        # That of state_dir may be: positions go into blocks that are there, and the lock holds without a pid in it.
+        with contextlib.suppress(PidFileError):
+            self._state_lock.write(pid)
 
     def mend(self) -> bool:
         """

@@ -152,11 +152,12 @@ class Sender:
             if link is not None:
                 link.check(now)
                 self._collect(link, now)
+        # Before a renewal, which replaces connections that are well and has nothing to say.
+        while self._link is not None and self._link.is_closed:
+            self._link_failed(self._link, now)
         if self._next_link is not None:
             self._advance_renewal(now)
-        if self._link is not None and self._link.is_closed:
-            self._link_failed(self._link, now)
-        elif self._link is not None and self._link.is_established and not self._is_announced:
+        if self._link is not None and self._link.is_established and not self._is_announced:
             self._established(self._link, now)
         if self._link is None and now >= self._retry_at:
             self._connect(now)

@@ -133,6 +133,10 @@ class Agent:
         """Return device and inode of every file that it has open."""
         return open_files(self._process.pid) if self._process else set()
 
+    @property
+    def pids(self) -> list[int]:
+        return [self._process.pid] if self._process else []
+
     def resident_size(self) -> int:
         """Return the bytes of memory that it holds, 0 if it does not run."""
         return resident_size(self._process.pid) if self._process else 0
@@ -156,6 +160,7 @@ class Agent:
             self._process.kill()
             self._process.wait()
             self._has_ended()
+        self._log.close()
 
     # -- inside -----------------------------------------------------------------------------------------
 

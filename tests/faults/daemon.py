@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from .clock import Clock
 from .log import Log
 from .member import Member, end, is_alive
 from .ownlog import OwnLog, is_complaint
@@ -36,15 +38,19 @@ class Daemon:
         directory: For its own log, and what its commands say.
         config: The file of its configuration, in which *directory*/agent.log is its log.
         is_foreground: Whether it is a child of ours, as of systemd, or forks itself away.
+        clock: What it takes for the wall clock, if not that of the machine.
 
     Attributes:
         surprises: What it should not have done or said.
         ended: Pids of workers that were told to end behind its back.
     """
 
-    def __init__(self, directory: Path, config: Path, *, is_foreground: bool) -> None:
+    def __init__(
+        self, directory: Path, config: Path, *, is_foreground: bool, clock: Clock | None = None
+    ) -> None:
         self._directory, self._config, self._is_foreground = directory, config, is_foreground
         self._pid_file = directory / "run" / "fluentlite.pid"
+        self._clock = clock
         self._log = OwnLog(directory / "agent.log")
         self._logs: dict[str, Log] = {}
         self._log_of_pid: dict[int, Log] = {}
@@ -139,6 +145,12 @@ class Daemon:
         self._master, self._must_live, self._frozen_since = None, False, 0.0
         self.read_log()
 
+    def rotate_log(self, *, by_signal: bool) -> None:
+        """Rename its own log; with USR1, or it finds out by itself."""
+        self._log.rotate()
+        if by_signal:
+            self._send(signal.SIGUSR1)
+
     def freeze(self) -> None:
         """SIGSTOP for the master."""
         if self._master is not None and not self._frozen_since:
@@ -163,11 +175,15 @@ class Daemon:
 
     # -- what can be seen of it -------------------------------------------------------------------------
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the master and of the workers."""
+        self._workers = [process for process in self._workers if is_alive(process)]
+        return [process.pid for process in [self._master] * (self._master is not None) + self._workers]
+
     def resident_size(self) -> int:
         """Return the bytes of memory that master and workers hold, shared ones counted for each."""
-        self._workers = [process for process in self._workers if is_alive(process)]
-        processes = [self._master] * (self._master is not None) + self._workers
-        return sum(resident_size(process.pid) for process in processes)
+        return sum(map(resident_size, self.pids))
 
     def count(self, text: str) -> int:
         """Return how often *text* is in its log."""
@@ -200,10 +216,13 @@ class Daemon:
         for process in [self._master] * (self._master is not None) + self._workers:
             end(process)
         self._reap()
+        self._log.close()
 
     # -- inside -----------------------------------------------------------------------------------------
 
     def _hear(self, entry: str) -> None:
+        if self._clock is not None:
+            self._clock.hear(entry)
         if match := _STARTED.search(entry):
             log = self._log_of_pid[int(match[2])] = self._logs[match[1]]
             if (process := log.worker.begin(int(match[2]))) is not None:
@@ -236,8 +255,11 @@ class Daemon:
             open(self._directory / "agent.stdout", "ab") as out,
             open(self._directory / "agent.stderr", "ab") as err,
         ):
-            command = [*FLUENTLITE, *words, "-c", str(self._config)]
-            return psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            # Whoever runs this may have put itself before all others; the daemon takes its turn like them.
+            ordinary = ["nice", "-n", str(-os.nice(0))] if os.nice(0) < 0 else []
+            command = [*ordinary, *FLUENTLITE, *words, "-c", str(self._config)]
+            environment = os.environ | (self._clock.environment if self._clock is not None else {})
+            return psutil.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
 
     def _command(self, verb: str) -> None:
         self._commands.append((verb, self._spawn(verb)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 from . import operations
 from .fleet import Fleet
 from .log import Log
+from .network import Line
 from .operations import Kind
 
 OF_A_LOG = {
@@ -20,11 +22,17 @@ OF_SERVERS = {
 }  # fmt: skip
 
 
+MOST_WITHOUT_A_NAME = 5.0
+"""Seconds of lines that may be waiting in a file that loses its name: if the worker dies then, nobody can have them."""
+
+
 def _on_a_log(kind: Kind) -> Kind:
     """What is done to a stage's log is done to one of the fleet's."""
 
     def possible(fleet: Fleet) -> list[Log]:
-        return [log for log in fleet.logs if kind.is_possible(log)]
+        most = MOST_WITHOUT_A_NAME * fleet.rate if kind.name in ("delete and create", "replace") else math.inf
+        logs = [log for log in fleet.logs if log.model.due - log.model.delivered <= most]
+        return [log for log in logs if kind.is_possible(log)]
 
     return replace(
         kind,
@@ -92,7 +100,8 @@ def change(fleet: Fleet, rng: random.Random) -> str:
         )
     elif what == "limits":
         table |= {
-            "read_buffer_size": rng.choice((1 << 14, 1 << 17)),
+            # What cannot carry the load, one small chunk at a time, would only fall behind for ever.
+            "read_buffer_size": rng.choice((1 << 14, 1 << 17) if fleet.rate < 1000.0 else (1 << 17, 1 << 20)),
             "forward.max_in_flight": rng.choice((1, 4)),
         }
     elif what == "remove":
@@ -116,11 +125,49 @@ def _hang_up(fleet: Fleet, rng: random.Random) -> None:
         fleet.agent.hang_up()
 
 
+# -- what is around it --------------------------------------------------------------------------------------
+
+
+def _on_a_line(act: Callable[[Line], None]) -> Callable[[Fleet, random.Random], None]:
+    """Do it to the line to one server, now and then to all of them."""
+
+    def act_on_some(fleet: Fleet, rng: random.Random) -> None:
+        for line in fleet.lines if rng.random() < 0.2 else [rng.choice(fleet.lines)]:
+            act(line)
+
+    return act_on_some
+
+
+def _has_network(fleet: Fleet) -> bool:
+    return bool(fleet.lines)
+
+
+def _mend_lines(fleet: Fleet, _rng: random.Random) -> None:
+    for line in fleet.lines:
+        line.mend()
+
+
+def _jump(fleet: Fleet, rng: random.Random) -> None:
+    """Set the clock: by seconds, hours or months, to the future or to the past, or right again."""
+    fleet.clock.set(
+        rng.choice((0.0, rng.uniform(-5.0, 5.0), *(rng.uniform(-n, n) for n in (7200.0, 3e5, 3e7))))
+    )
+
+
+def _rotate_own_log(fleet: Fleet, rng: random.Random) -> None:
+    fleet.agent.read_log()
+    fleet.agent.rotate_log(by_signal=rng.random() < 0.7)
+
+
 def draw(fleet: Fleet, rng: random.Random) -> Kind:
     """Choose an operation that is possible now."""
+    return operations.choose(possible(fleet), rng)
+
+
+def possible(fleet: Fleet) -> list[Kind]:
+    """Return what is possible now."""
     fleet.agent.read_log()
-    possible = [kind for kind in KINDS if kind.is_possible(fleet)]
-    return rng.choices(possible, [kind.weight for kind in possible])[0]
+    return [kind for kind in KINDS if kind.is_possible(fleet)]
 
 
 KINDS = (
@@ -141,4 +188,23 @@ KINDS = (
     Kind("freeze master", 1, lambda fleet, _rng: fleet.agent.freeze(), _can_be_told),
     Kind("HUP to the master", 2, _hang_up, _can_be_told),
     Kind("reload with changes", 6, _reload, _can_be_told),
+    Kind("own log rotated", 2, _rotate_own_log, _can_be_told),
+    Kind("way to a server cut", 2, _on_a_line(Line.cut), _has_network),
+    Kind("black hole", 2, _on_a_line(Line.swallow), _has_network),
+    Kind("answers vanish", 1, _on_a_line(Line.deafen), _has_network),
+    Kind("slow network", 1, _on_a_line(Line.slow), _has_network),
+    Kind("network mended", 12, _mend_lines, lambda fleet: any(line.trouble for line in fleet.lines)),
+    Kind(
+        "state disk full",
+        4,
+        lambda fleet, _rng: fleet.disk.fill(),
+        lambda fleet: fleet.disk is not None and not fleet.disk.is_full,
+    ),
+    Kind(
+        "state disk freed",
+        5,
+        lambda fleet, _rng: fleet.disk.free(),
+        lambda fleet: fleet.disk is not None and fleet.disk.is_full,
+    ),
+    Kind("clock jumps", 4, _jump, lambda fleet: fleet.clock is not None),
 )

@@ -6,6 +6,8 @@ import contextlib
 import os
 from dataclasses import dataclass
 
+from .lines import Run
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -18,7 +20,7 @@ class Record:
         connection: Unique among all connections of all sinks: journal and number.
         chunk_id: Of a C or an A.
         shape: Of a C: tag, field, compression.
-        lines: Of a C.
+        runs: Of a C: what its lines are.
         reason: Of an E.
     """
 
@@ -27,7 +29,7 @@ class Record:
     connection: tuple[str, int]
     chunk_id: str = ""
     shape: tuple[str, ...] = ()
-    lines: tuple[bytes, ...] = ()
+    runs: tuple[Run, ...] = ()
     reason: str = ""
 
     @property
@@ -92,10 +94,10 @@ class JournalReader:
         payload_end = end + 1 + size
         if len(self._buffer) <= payload_end:
             return None
-        lines = tuple(self._buffer[end + 1 : payload_end].split(b"\n"))
-        if len(lines) != count:
-            raise AssertionError(f"chunk {chunk_id}: {count} entries hold {len(lines)} lines")
-        return Record("C", float(time), connection, chunk_id, tuple(shape), lines), payload_end + 1
+        runs = tuple(map(_run, self._buffer[end + 1 : payload_end].split(b"\n")))
+        if (found := sum(run[1] for run in runs)) != count:
+            raise AssertionError(f"chunk {chunk_id}: {count} entries hold {found} lines")
+        return Record("C", float(time), connection, chunk_id, tuple(shape), runs), payload_end + 1
 
     def _finish_segment(self) -> None:
         if self._fd >= 0:
@@ -105,3 +107,8 @@ class JournalReader:
             os.unlink(f"{self._prefix}.{self._segment}")
         self._segment += 1
         self._buffer = b""
+
+
+def _run(text: bytes) -> Run:
+    first, count, data = text.split(b" ")
+    return int(first), int(count), bytes.fromhex(data.decode("ascii"))

@@ -21,6 +21,9 @@ SPAN = 10**9
 LATE_REOPEN = 0.4
 """Longest time in seconds for which a writer goes on in a renamed file; well below ``rotate_wait``."""
 
+MOST_AT_ONCE = 0.2
+"""Seconds: of a longer pause what its writer would have written is left out, so that tests do not drown in lines."""
+
 KEPT_FILES = 6
 """Rotated files that stay in the directory after they have been delivered."""
 
@@ -50,6 +53,8 @@ class Log:
     Attributes:
         worker: Who follows it.
         shape: Tag, field and compression of the chunk that came last; *last_server* got it.
+        most_at_once: See ``MOST_AT_ONCE``.
+        left_out: Lines that were left out for it.
     """
 
     worker: Follower
@@ -65,13 +70,17 @@ class Log:
         self.writer = LogWriter(path, self.model, self.rng, targets)
         self.shape: tuple[str, ...] = ()
         self.last_server = ""
+        self.most_at_once = MOST_AT_ONCE
+        self.left_out = 0.0
         self._written_at = time.monotonic()
         self._due = 0.0
 
     def tick(self, now: float, rate: float) -> None:
         """Write what is due at *rate* lines per second; at 0 the writer only reopens."""
-        passed, self._written_at = min(now - self._written_at, 0.2), now
+        since, self._written_at = now - self._written_at, now
         if rate:
+            passed = min(since, self.most_at_once)
+            self.left_out += (since - passed) * rate
             self._due += passed * rate
             count, self._due = int(self._due), self._due % 1
             self.writer.write(count)

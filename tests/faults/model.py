@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from .journal import Record
-from .lines import describe, number_of
+from .lines import describe
 from .numbers import NumberMap
 from .receptions import Connection, Evidence, Reception
 
@@ -86,7 +86,7 @@ class Model:
         delivered: Whole lines that have arrived, each counted once.
         wrong: What may never be: torn lines, lines out of order.
         torn: How many of them were torn.
-        longest_silence: Seconds without a chunk while lines were waiting.
+        longest_silence: Seconds without a chunk while lines were waiting and could have been delivered.
         connections: Those that are open, by journal and number.
     """
 
@@ -120,6 +120,15 @@ class Model:
         self.written += count
         self.due += count
         self.generations[-1].end = self.written
+
+    def hush(self, now: float) -> None:
+        """Nobody could have delivered anything until *now* (monotonic): that is no silence."""
+        self._last_arrival = max(self._last_arrival, now)
+
+    def note_silence(self, now: float) -> None:
+        """Count the silence that lasts until *now*."""
+        if self.delivered < self.due:
+            self.longest_silence = max(self.longest_silence, now - self._last_arrival)
 
     def tore(self, head: bytes, tail: bytes) -> None:
         """The next line's first bytes are the last ones of a generation, the rest begins the newest one."""
@@ -161,16 +170,12 @@ class Model:
 
     def _take_chunk(self, record: Record, connection: Connection) -> None:
         self.longest_silence = max(self.longest_silence, record.time - self._last_arrival)
-        self._last_arrival = record.time
+        self.hush(record.time)
         reception = Reception(connection, record.chunk_id, connection.count, record.time)
         connection.count += 1
         connection.unacked[record.chunk_id] = reception
-        numbers = list(map(number_of, record.lines))
-        start = 0
-        for index in range(1, len(numbers) + 1):
-            if index == len(numbers) or numbers[index] != numbers[index - 1] + 1 or numbers[index] <= 0:
-                self._take_run(numbers[start], index - start, record.lines[start], reception)
-                start = index
+        for first, count, data in record.runs:
+            self._take_run(first, count, data, reception)
 
     def _take_run(self, first: int, count: int, data: bytes, reception: Reception) -> None:
         """*count* lines with successive numbers from *first* on, or, with -1, something that is no line."""

@@ -37,8 +37,17 @@ class Kind:
 
 def draw(stage: Stage, rng: random.Random) -> Kind:
     """Choose an operation that is possible now."""
-    possible = [kind for kind in KINDS if _is_possible(kind, stage)]
-    return rng.choices(possible, [kind.weight for kind in possible])[0]
+    return choose(possible(stage), rng)
+
+
+def possible(stage: Stage) -> list[Kind]:
+    """Return what is possible now."""
+    return [kind for kind in KINDS if _is_possible(kind, stage)]
+
+
+def choose(kinds: list[Kind], rng: random.Random) -> Kind:
+    """Choose one of *kinds* by their weights."""
+    return rng.choices(kinds, [kind.weight for kind in kinds])[0]
 
 
 def perform(

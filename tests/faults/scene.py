@@ -31,6 +31,7 @@ class Report:
     count_unexplained: int
     torn: int
     longest_silence: float
+    """Seconds without a line of one log while lines waited, its agent ran and a server could be reached."""
     problems: list[str]
     """Everything that is a fault."""
 
@@ -72,10 +73,15 @@ class Scene:
         agent: Not running yet.
         servers: The first one is brought up.
         rate: Lines per second that are written to each log while time passes.
+
+    Attributes:
+        step: Seconds between two looks at everything, and so between two writes.
+        patience: Factor of the seconds that things may take: here others may keep the machine busy for a long time.
     """
 
     def __init__(self, agent: Any, logs: list[Log], servers: list[Server], rate: float) -> None:
         self.agent, self.logs, self.servers, self.rate = agent, logs, servers, rate
+        self.step, self.patience = STEP, 1.0
         self._swept_at = 0.0
         self._log_of: dict[tuple[str, int], Log] = {}
         self._opened: dict[tuple[str, int], Record] = {}
@@ -98,13 +104,13 @@ class Scene:
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
             self._tick(now, self.rate)
-            time.sleep(min(STEP, max(0.0, end - time.monotonic())))
+            time.sleep(max(0.0, min(now + self.step, end) - time.monotonic()))
 
     def wait(
         self, condition: Callable[[], bool], what: str, *, timeout: float = 20.0, writing: bool = False
     ) -> None:
         """Let time pass until *condition*; the writers write only if *writing*."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.patience
         while not condition():
             now = time.monotonic()
             if now > deadline:
@@ -114,7 +120,7 @@ class Scene:
                 ]
                 raise AssertionError(f"within {timeout:g} s it never happened that {what}; {said[:5]}")
             self._tick(now, self.rate if writing else 0.0)
-            time.sleep(STEP)
+            time.sleep(self.step)
 
     def run_idle(self, seconds: float) -> None:
         """Let time pass; nothing is written."""
@@ -124,10 +130,16 @@ class Scene:
     def _tick(self, now: float, rate: float) -> None:
         for log in self.logs:
             log.tick(now, rate)
+            if not self.is_served(log):
+                log.model.hush(now)
         self.collect()
         if now - self._swept_at > 0.5:
             self._swept_at = now
             self.sweep(now)
+
+    def is_served(self, log: Log) -> bool:
+        """Tell whether lines of *log* should arrive now: who follows it runs, and a server can be reached."""
+        return not self.agent.is_frozen and self.agent.is_running and any(s.is_up for s in self.servers)
 
     def sweep(self, now: float) -> None:
         """Read the agent's log, note what is complete, and remove old files."""
@@ -207,8 +219,8 @@ class Scene:
         agent = {"agent": self.agent.is_running and not self.agent.is_frozen}
         return agent | {server.name: server.is_up for server in self.servers}
 
-    def mend(self) -> None:
-        """Have everything run."""
+    def mend(self, *, writing: bool = False) -> None:
+        """Have everything run; the writers write meanwhile only if *writing*."""
         self.agent.thaw()
         for server in self.servers:
             server.up()
@@ -254,6 +266,8 @@ class Scene:
 
     def report(self) -> Report:
         """Judge as of now."""
+        for log in self.logs:
+            log.model.note_silence(time.monotonic())
         models = [log.model for log in self.logs]
         doubled = [model.doubled() for model in models]
         problems = [f"{log.path.name}: {problem}" for log in self.logs for problem in log.problems()]

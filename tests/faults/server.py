@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .journal import JournalReader, Record
+from .network import Line
 from .receptions import Disturbance
 
 _SINK = Path(__file__).with_name("sink.py")
@@ -30,13 +31,20 @@ class Server:
         name: Of this server, for messages and journals.
         note: Told what happens to the server.
         ack_delay: Longest time in seconds until an ack goes; see ``sink``.
+        line: To a namespace where it lives; without one it is here, on the loopback interface.
     """
 
     def __init__(
-        self, directory: Path, name: str, note: Callable[[Disturbance], None], ack_delay: float = 0.0
+        self,
+        directory: Path,
+        name: str,
+        note: Callable[[Disturbance], None],
+        ack_delay: float = 0.0,
+        line: Line | None = None,
     ) -> None:
         self.name, self._directory, self._note, self._ack_delay = name, directory, note, ack_delay
-        self._holder, self.port = _held_port()
+        self.line = line
+        self._holder, self.port = held_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._readers: list[JournalReader] = []
         self._starts = 0
@@ -44,8 +52,26 @@ class Server:
         self._journal = ""
 
     @property
+    def host(self) -> str:
+        return "127.0.0.1" if self.line is None else self.line.address
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of its sink, 0 if there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def is_up(self) -> bool:
-        return self._process is not None and not self._hung_since
+        """Whether it can be reached and does its work."""
+        return (
+            self._process is not None
+            and not self._hung_since
+            and (self.line is None or not self.line.trouble)
+        )
 
     @property
     def is_running(self) -> bool:
@@ -53,13 +79,16 @@ class Server:
         return self._process is not None
 
     def up(self) -> None:
-        """Start the sink, unless it runs; a hung one goes on."""
+        """Start the sink, unless it runs; a hung one goes on, and one that is out of reach can be reached."""
         self.go_on()
+        if self.line is not None:
+            self.line.mend()
         if self._process is not None:
             return
         self._journal = str(self._directory / f"journal-{self.name}-{self._starts}")
         self._starts += 1
-        command = [sys.executable, str(_SINK), str(self.port), self._journal, str(self._ack_delay)]
+        prefix = () if self.line is None else self.line.prefix
+        command = [*prefix, sys.executable, str(_SINK), str(self.port), self._journal, str(self._ack_delay), self.host]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         ready = self._process.stdout.readline()
@@ -113,9 +142,11 @@ class Server:
         """Leave nothing behind."""
         self.down()
         self._holder.close()
+        if self.line is not None:
+            self.line.close()
 
 
-def _held_port() -> tuple[socket.socket, int]:
+def held_port() -> tuple[socket.socket, int]:
     """Bind a port without listening: nobody can take it, and connections are refused unless a sink is up."""
     while True:
         sock = socket.socket()

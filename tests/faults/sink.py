@@ -1,12 +1,13 @@
 """
-A Forward server whose word counts: it writes each chunk to a journal, and only then acknowledges it.
+A Forward server whose word counts: it writes to a journal what each chunk is, and only then acknowledges it.
 
-Run as ``python sink.py PORT JOURNAL [DELAY]``. It shares no code with fluentlite. What it has journaled outlives its
+Run as ``python sink.py PORT JOURNAL [DELAY [ADDRESS]]``. It shares no code with fluentlite. What it has journaled outlives its
 SIGKILL, since the bytes are the kernel's by then. With a DELAY an ack follows after 0 to DELAY seconds at random, so acks
 come in any order and are outstanding when something dies. SIGUSR1: all connections are reset.
 
 A journal is a row of files JOURNAL.0, JOURNAL.1, ... of records, each with the time (monotonic seconds) and the number
-of the connection; a ``C`` is followed by its lines, joined by newlines, and one more newline::
+of the connection; a ``C`` is followed by what its lines are: the runs of ``lines.runs_of``, for which every byte is
+looked at, as ``FIRST COUNT HEX``, joined by newlines, and one more newline::
 
     O TIME CONNECTION                         opened
     C TIME CONNECTION ID TAG FIELD COMPRESSED COUNT BYTES    a chunk arrived
@@ -29,8 +30,13 @@ import socket
 import struct
 import sys
 import time
+from pathlib import Path
 
 import msgpack
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from faults.lines import runs_of
 
 SEGMENT_SIZE = 16 << 20
 """Bytes after which the journal goes on in its next file, so that a reader can remove what it has read."""
@@ -72,7 +78,7 @@ class Client:
 class Sink:
     """Accepts, journals, acknowledges, until it is killed."""
 
-    def __init__(self, port: int, journal: str, delay: float) -> None:
+    def __init__(self, port: int, journal: str, delay: float, address: str = "127.0.0.1") -> None:
         self._journal, self._delay = Journal(journal), delay
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, Client] = {}
@@ -82,17 +88,18 @@ class Sink:
         signal.signal(signal.SIGUSR1, self._note_reset)
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", port))
+        self._listener.bind((address, port))
         self._listener.listen(64)
+        self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     def run(self) -> None:
         print("ready", flush=True)
         while True:
             for key, _ in self._selector.select(self._timeout()):
-                if key.fileobj is self._listener:
-                    self._accept()
-                else:
+                # However much there is to read: when a connection is said to be opened must be true.
+                self._accept_all()
+                if key.data is not None:
                     self._read(key.data)
             self._ack_due()
             if self._must_reset:
@@ -108,8 +115,13 @@ class Sink:
     def _timeout(self) -> float:
         return max(0.0, self._pending[0][0] - time.monotonic()) if self._pending else 0.1
 
-    def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+    def _accept_all(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._welcome(self._listener.accept()[0])
+
+    def _welcome(self, sock: socket.socket) -> None:
+        sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._count += 1
         client = self._clients[self._count] = Client(sock, self._count)
@@ -135,7 +147,10 @@ class Sink:
             word.decode("ascii")
             for word in (message[0], option.get(b"chunk", b"-"), option.get(b"compressed", b"none"))
         )
-        payload, field = b"\n".join(lines), "+".join(sorted(fields))
+        payload = b"\n".join(
+            [b"%d %d %s" % (n, count, data.hex().encode()) for n, count, data in runs_of(lines)]
+        )
+        field = "+".join(sorted(fields))
         words = (chunk_id, tag, field, compressed, len(lines), len(payload))
         self._journal.write("C", client.number, *words, payload=payload)
         if chunk_id != "-":
@@ -173,13 +188,14 @@ def decode(message: list[object]) -> tuple[set[str], list[bytes], dict[bytes, by
         unpacker = msgpack.Unpacker(raw=True, max_buffer_size=64 << 20)
         unpacker.feed(entries)
         entries = unpacker
-    fields, lines = set(), []
-    for _time, record in entries:
-        [(field, line)] = record.items()
-        fields.add(field)
-        lines.append(line)
-    return {field.decode("ascii") for field in fields}, lines, option
+    records = [record for _time, record in entries]
+    if any(size != 1 for size in map(len, records)):
+        raise ValueError("a record has not one field")
+    lines = [line for record in records for line in record.values()]
+    return {field.decode("ascii") for field in set().union(*records)}, lines, option
 
 
 if __name__ == "__main__":
-    Sink(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.0).run()
+    Sink(
+        int(sys.argv[1]), sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.0, *sys.argv[4:5]
+    ).run()

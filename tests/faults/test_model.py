@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import replace
 
 import msgpack
 import pytest
 
 from .journal import JournalReader, Record
-from .lines import line
+from .lines import line, runs_of
+from .log import Log
 from .model import Model
 from .receptions import Disturbance, Evidence
 from .server import Server
@@ -35,7 +37,7 @@ class Journals:
         key, ident = ("journal", connection), ident or str(hash(lines))
         records = [] if key in self._opened else [Record("O", at, key)]
         self._opened.add(key)
-        records += [Record("C", at, key, ident, ("t", "message", "none"), lines)]
+        records += [Record("C", at, key, ident, ("t", "message", "none"), tuple(runs_of(lines)))]
         records += [Record("A", at, key, ident)] if acked else []
         self.model.take(records)
 
@@ -243,6 +245,35 @@ def test_long_after_it_was_forgotten():
     assert journals.doubled == (0, 1)
 
 
+# -- silence ------------------------------------------------------------------------------------------------
+
+
+def test_silence_is_what_could_have_been_otherwise(journals):
+    """Seconds without a line count while lines wait, but not while nobody could have delivered one."""
+    began = time.monotonic()
+    journals.model.note_silence(began + 2.0)
+    assert journals.model.longest_silence == pytest.approx(2.0, abs=1.0)
+    journals.model.hush(began + 30.0)
+    journals.model.note_silence(began + 35.0)
+    assert journals.model.longest_silence == pytest.approx(5.0, abs=1.0)
+    journals.chunk(range(50), at=began + 45.0)
+    assert journals.model.longest_silence == pytest.approx(15.0, abs=1.0)
+    journals.chunk(range(50, 100), at=began + 45.5)
+    journals.model.note_silence(began + 100.0)  # there was nothing to say any more
+    assert journals.model.longest_silence == pytest.approx(15.0, abs=1.0)
+
+
+def test_a_writer_that_falls_behind(tmp_path):
+    """What a writer that was kept from writing leaves out is counted; nobody is told that it was written."""
+    log = Log(tmp_path / "app.log", 0, 4, 0)
+    began = time.monotonic()
+    log.tick(began + 10.0, 100.0)
+    log.writer.close()
+
+    assert log.model.due == (tmp_path / "app.log").read_bytes().count(b"\n") == 20
+    assert log.left_out == pytest.approx(980.0, abs=10.0)
+
+
 # -- the harness --------------------------------------------------------------------------------------------
 
 
@@ -256,12 +287,12 @@ def test_what_was_acknowledged_is_in_the_journal(tmp_path):
         assert msgpack.unpackb(client.recv(100)) == {"ack": "id"}
     journal = server.down()
     with open(f"{journal}.0", "ab") as file:
-        file.write(b"C 1.0 1 other t message none 2 7\none\ntw")
+        file.write(b"C 1.0 1 other t message none 2 23\n-1 1 6f6e65\n-1")
     records = JournalReader(journal).read()
     server.close()
 
-    chunks = [(record.lines, record.shape) for record in records if record.kind == "C"]
-    assert chunks == [((b"one", b"two"), ("t", "message", "none"))]
+    chunks = [(record.runs, record.shape) for record in records if record.kind == "C"]
+    assert chunks == [(((-1, 1, b"one"), (-1, 1, b"two")), ("t", "message", "none"))]
 
 
 def test_a_worker_that_loses_lines(tmp_path):
@@ -277,3 +308,19 @@ def test_a_worker_that_loses_lines(tmp_path):
 
     assert report.count_lost > 100
     assert any(problem.startswith("app.log: lost: generation 0") for problem in report.problems)
+
+
+def test_a_writer_that_is_late_for_its_reopening(tmp_path):
+    """However long the machine was busy: a writer whose time to reopen has come writes no more to the old file."""
+    log = Log(tmp_path / "app.log", 0, 4, 0)
+    log.writer.write(3)
+    log.writer.write_half()
+    log.writer.rename_late("numbers", -1.0, create=False)
+    log.writer.write(2)
+    log.writer.close()
+
+    old, new = log.model.generations
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["app.log", "app.log.100001"]
+    assert (tmp_path / "app.log").read_bytes().count(b"\n") == 3  # the rest of the half line, and two
+    assert (old.end - old.first, new.end - new.first) == (3, 2)
+    assert len(old.fragments) == len(new.fragments) == 1

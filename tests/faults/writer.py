@@ -58,6 +58,7 @@ class LogWriter:
 
     def write(self, count: int) -> None:
         """End the half line if there is one, then write *count* whole lines, all in one write."""
+        self.tick(time.monotonic())  # on a busy machine it may be late for its own reopening
         first, ended = self._model.written, bool(self._rest)
         data = self._rest + b"\n" if ended else b""
         self._put(data + lines(first + ended, first + ended + count))

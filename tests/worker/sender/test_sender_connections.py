@@ -179,3 +179,19 @@ def test_renewal_that_fails_keeps_the_connection(serve):
         assert len(server.connections) > 3
         assert {one.connection for one in server.chunks} == {0}
         assert server.lines() == sending.lines == numbered(1, 10)
+
+
+def test_a_connection_that_fails_while_its_successor_is_there(serve, said):
+    """An ack that does not come is told and counted also when another connection stands ready to take over (S03, S23)."""
+    server = serve([behaviours.no_ack, ack_all])
+    with Sending(server, ack_response_timeout=0.5) as sending:
+        sending.put(b"a")
+        sending.until(lambda: sending.sender.in_flight)
+        sending.sender.reconnect(time.monotonic())
+        sending.until(lambda: sending.delivered)
+
+        assert server.lines() == [b"a", b"a"]
+        assert said("ERROR") == [
+            f"127.0.0.1:{server.port}: no ack within 0.5 s; lines wait in the log until a server takes them"
+        ]
+        assert len(server.connections) == 2
