@@ -18,21 +18,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from fluentlite.core.position import (
-    CHECKPOINT_SUFFIX,
-    SLOT_SIZE,
-    NewerVersionError,
-    SlotError,
-    State,
-    encode_slot,
-    newest,
-)
+from fluentlite.core.position import SLOT_SIZE, NewerVersionError, SlotError, State, encode_slot, newest
 from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.worker.background import Background
 from fluentlite.worker.statedir import (
     checkpoint_file,
+    draft_of,
     make_directory,
+    remove_drafts,
     sync_directory,
     write_whole,
 )
@@ -78,7 +72,10 @@ class Checkpoint:
         self._displaced = Condition(log)
         make_directory(state_dir)
         self._fd = self._open()
-        self.written_ns = os.fstat(self._fd).st_mtime_ns
+        status = os.fstat(self._fd)
+        self.written_ns = status.st_mtime_ns
+        if status.st_nlink > 1:  # whoever made it was killed before its other name was gone
+            remove_drafts(self._file)
         try:
             self._load()
         except BaseException:
@@ -215,10 +212,9 @@ class Checkpoint:
 
     def _create(self, aside: Path | None = None) -> None:
         """Put a whole, empty checkpoint at the path, and what was there *aside*; it never exists half-written."""
-        draft = f"{self._file.removesuffix(CHECKPOINT_SUFFIX)}.new-{os.getpid()}"
+        draft = draft_of(self._file)
+        remove_drafts(self._file)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft)
             fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 # Every block is written, so that later writes need no space.

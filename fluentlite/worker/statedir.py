@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
-from fluentlite.core.position import checkpoint_name
+from fluentlite.core.position import CHECKPOINT_SUFFIX, checkpoint_name
 from fluentlite.errors import StateError
+
+_DRAFT = ".new-"
+"""Followed by the pid of whoever makes it."""
 
 
 def checkpoint_file(state_dir: str, log_path: str) -> str:
@@ -37,3 +41,19 @@ def sync_directory(directory: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def draft_of(file: str) -> str:
+    """Return the name under which this process makes *file* before it gets its place."""
+    return f"{file.removesuffix(CHECKPOINT_SUFFIX)}{_DRAFT}{os.getpid()}"
+
+
+def remove_drafts(file: str) -> None:
+    """Remove what is left half-made of *file* by processes that were killed over it."""
+    directory, name = os.path.split(file.removesuffix(CHECKPOINT_SUFFIX) + _DRAFT)
+    with contextlib.suppress(OSError):  # nobody needs them; they only take room
+        for entry in os.listdir(directory):
+            pid = entry.removeprefix(name)
+            is_left = pid == str(os.getpid()) or not os.path.exists(f"/proc/{pid}")
+            if entry.startswith(name) and pid.isdecimal() and is_left:
+                os.unlink(os.path.join(directory, entry))
