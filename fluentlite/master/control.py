@@ -135,7 +135,10 @@ class ControlServer:
     # -- clients ----------------------------------------------------------------------------------------
 
     def _watch_listener(self) -> None:
-        self._loop.watch(self._listener.socket.fileno(), self._on_connections)
+        try:
+            self._loop.watch(self._listener.socket.fileno(), self._on_connections)
+        except OSError as exc:  # no memory; it is tried again
+            self._pause(exc)
 
     def _on_connections(self, _events: int) -> None:
         for _ in range(ACCEPTED_PER_TURN):  # the workers' turn comes too, however many connect
@@ -144,13 +147,13 @@ class ControlServer:
                 return
             try:
                 accepted, _ = self._listener.socket.accept()
+                self._welcome(accepted)
             except BlockingIOError:
                 return
             except OSError as exc:
                 self._pause(exc)
                 return
             self._trouble.clear(f"{self._path}: clients of the control socket are accepted again")
-            self._welcome(accepted)
 
     def _pause(self, exc: OSError) -> None:
         """Without this, the waiting client would wake us again and again."""
@@ -162,8 +165,12 @@ class ControlServer:
         self._resume_at = time.monotonic() + PAUSE
 
     def _welcome(self, accepted: socket.socket) -> None:
-        accepted.setblocking(False)
-        client = _Client(accepted, self._loop, self._asked, self._closed)
+        try:
+            accepted.setblocking(False)
+            client = _Client(accepted, self._loop, self._asked, self._closed)
+        except OSError:  # no memory to watch it with
+            accepted.close()
+            raise
         self._clients.add(client)
         if sum(not self._may_rule(other.peer) for other in self._clients) > MAX_STRANGERS:
             client.send(problem(f"{self._path}: too many others are asking just now. Try again in a moment."))
@@ -228,7 +235,6 @@ class _Client:
             return
         self._unsent = memoryview(json.dumps(answer).encode() + b"\n")
         self.deadline = time.monotonic() + ANSWER_TIMEOUT
-        self._loop.watch(self._socket.fileno(), self._on_writable, WRITE)
         self._on_writable(WRITE)
 
     def close(self) -> None:
@@ -262,14 +268,21 @@ class _Client:
 
     def _on_writable(self, _events: int) -> None:
         try:
+            if self._has_taken_all():
+                self.close()
+            else:
+                self._loop.watch(self._socket.fileno(), self._on_writable, WRITE)
+        except OSError:  # it does not want to know any more, or there is no memory to wait with
+            self.close()
+
+    def _has_taken_all(self) -> bool:
+        try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent, socket.MSG_NOSIGNAL) :]
                 self.deadline = time.monotonic() + ANSWER_TIMEOUT
         except BlockingIOError:
-            return
-        except OSError:
-            pass  # it does not want to know any more
-        self.close()
+            return False
+        return True
 
 
 def _peer_of(connection: socket.socket) -> Peer:

@@ -54,8 +54,12 @@ class Reading:
             raise
         finally:
             os.close(writer)
-        os.set_blocking(self._fd, False)
-        loop.watch(self._fd, self._on_data)
+        try:
+            os.set_blocking(self._fd, False)
+            loop.watch(self._fd, self._on_data)
+        except OSError:  # no memory
+            self._end()
+            raise
 
     def tick(self, now: float) -> None:
         """Give up if it takes too long."""
