@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fluentlite.config.model import MasterSettings
-from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.errors import FluentliteError
 from fluentlite.logfile import NOTICE, log_descriptors, start_log
 from fluentlite.loop import Loop
 from fluentlite.master.control import ControlServer, Reply
@@ -274,17 +274,19 @@ class Master:
 
 
 def run_master(given: Circumstances) -> int:
-    """Run a master to its end; what keeps it from starting is told to whoever started it."""
+    """Run a master to its end; what keeps it from starting is told to whoever started it, in the foreground as FluentliteError."""
     notifier = Notifier(os.environ)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each worker takes one of ours
     try:
         given.places.write(os.getpid())
         master = Master(given, notifier)
-    except (ConfigError, FluentliteError, OSError) as exc:
+    except (FluentliteError, OSError) as exc:
         given.starter.failed(str(exc))
         given.places.remove()
-        return 1
+        if given.is_daemon:
+            return 1
+        raise FluentliteError(str(exc)) from exc
     try:
         return master.run()
     except Exception:
