@@ -113,7 +113,7 @@ class Tail:
             lines = generation.read(size, now)
             self.troubles.readable()
         except TruncatedError:
-            self._cut_short(generation)
+            self._cut_short(generation, now)
         except OSError as exc:
             self.troubles.unreadable(generation, exc)
         return lines
@@ -241,13 +241,13 @@ class Tail:
         try:
             generation.look(now)
         except TruncatedError:
-            self._cut_short(generation)
+            self._cut_short(generation, now)
         except OSError as exc:
             self.troubles.unreadable(generation, exc)
         if generation.head and generation.unseen_since_ns is not None and not generation.is_closed:
             self._adopt_earlier(generation, generation.unseen_since_ns)
 
-    def _cut_short(self, generation: Generation) -> None:
+    def _cut_short(self, generation: Generation, now: float) -> None:
         """
         The file was truncated and perhaps written anew. At the path that is copytruncate: the new content is
         a generation of its own, and what had not been read may be in a copy, where the old one goes on.
@@ -259,6 +259,8 @@ class Tail:
         except OSError as exc:
             self.troubles.out_of_descriptors(exc)
             return  # at the next look it is still cut short
+        if is_newest and copy is None and self.troubles.hides_copy(self._directory.problem, now):
+            return
         fd = generation.hand_over()
         self.revision += 1
         if copy is None:
