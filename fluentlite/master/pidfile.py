@@ -54,7 +54,13 @@ class PidFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd = _locked(path)
+        try:
+            self._fd = _locked(path)
+        except OSError as exc:  # no memory for locks, an error of the disk
+            raise PidFileError(
+                f"{path}: the pid file cannot be locked ({exc.strerror}). See to the file system of its directory, or name "
+                "another one."
+            ) from exc
 
     def fileno(self) -> int:
         return self._fd
@@ -129,6 +135,9 @@ def _locked(path: str) -> int:
                 raise HeldError(path, pid) from None
             time.sleep(0.02)
             continue
+        except OSError:
+            os.close(fd)
+            raise
         if _is_at(path, fd):
             os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
             return fd

@@ -122,7 +122,7 @@ def _read(make_plan: Callable[[], Plan], writer: int) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except SystemExit:
         return 1  # nobody wants to know it any more
-    with open(writer, "wb") as pipe:
+    with contextlib.suppress(BrokenPipeError), open(writer, "wb") as pipe:  # the master may be gone meanwhile
         pickle.dump(outcome, pipe)
     return 0
 
