@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 1800
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak sweep clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fluentlite demo $(FILES)
@@ -25,6 +25,10 @@ bench: $(VENV)/.tested-with
 # Random faults against the real worker for SECONDS (default: half an hour); with ARGS='--logs 20' against the daemon.
 soak: $(VENV)/.tested-with
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
+
+# Worker and master killed at each of their system calls, and with each of them failing; ARGS='--sample 200' for some.
+sweep: $(VENV)/.tested-with
+	$(BIN)/python -m tests.sweep $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tests/wire/fluentserver/node_modules

@@ -36,7 +36,7 @@ class Server:
         self, directory: Path, name: str, note: Callable[[Disturbance], None], ack_delay: float = 0.0
     ) -> None:
         self.name, self._directory, self._note, self._ack_delay = name, directory, note, ack_delay
-        self._holder, self.port = _held_port()
+        self._holder, self.port = held_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._readers: list[JournalReader] = []
         self._starts = 0
@@ -115,7 +115,7 @@ class Server:
         self._holder.close()
 
 
-def _held_port() -> tuple[socket.socket, int]:
+def held_port() -> tuple[socket.socket, int]:
     """Bind a port without listening: nobody can take it, and connections are refused unless a sink is up."""
     while True:
         sock = socket.socket()
