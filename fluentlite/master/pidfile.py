@@ -78,8 +78,11 @@ class PidFile:
             raise PidFileError(f"{self._path}: the pid cannot be written ({exc.strerror})") from exc
 
     def is_there(self) -> bool:
-        """Whether the file at the path is still the one that is locked."""
-        return _is_at(self._path, self._fd)
+        """Whether the file at the path is still the one that is locked; what cannot be seen now was not removed."""
+        try:
+            return _is_at(self._path, self._fd)
+        except OSError:
+            return True
 
     def remove(self) -> None:
         """Remove the file and give the lock up, in this order: a file without its lock means a master that died."""
@@ -127,21 +130,20 @@ def _locked(path: str) -> int:
         fd = _open(path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, fd):
+                os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
+                return fd
         except BlockingIOError:
             pid = _pid_in(fd)
             pid = pid if pid and _has_open(pid, fd) else None
-            os.close(fd)
             if time.monotonic() >= give_up_at:
+                os.close(fd)
                 raise HeldError(path, pid) from None
             time.sleep(0.02)
-            continue
         except OSError:
             os.close(fd)
             raise
-        if _is_at(path, fd):
-            os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
-            return fd
-        os.close(fd)  # its owner has removed it between our two steps
+        os.close(fd)  # its owner has removed it between our two steps, or holds it
 
 
 def _open(path: str) -> int:
@@ -163,7 +165,7 @@ def _open(path: str) -> int:
 def _is_at(path: str, fd: int) -> bool:
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
 
 
