@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fluentlite.saying import silence
 from fluentlite.signals import fork_child
 
 from . import seccomp
@@ -44,7 +45,8 @@ class Interceptor:
     Args:
         pid: Of the process under test; it offers the listener.
         point: None: only count.
-        has_threads: Calls of other threads are its own; otherwise they are its children's, and do not count.
+        index: Which process counts, in the order in which they make their first calls; *pid* is 0. None: there is
+            only one, with all its threads.
 
     Attributes:
         counts: Calls so far, by name.
@@ -53,8 +55,9 @@ class Interceptor:
         has_acted: The point was reached.
     """
 
-    def __init__(self, pid: int, desk: seccomp.Desk, point: Point | None, *, has_threads: bool) -> None:
-        self._pid, self._desk, self._point, self._has_threads = pid, desk, point, has_threads
+    def __init__(self, pid: int, desk: seccomp.Desk, point: Point | None, index: int | None) -> None:
+        self._pid, self._desk, self._point, self._index = pid, desk, point, index
+        self._seen, self._is_over = [pid], False
         self.counts: Counter[str] = Counter()
         self.events: list[Event] = []
         self.fallible: dict[str, list[int]] = {call: [] for call in SELECTIVE}
@@ -62,6 +65,10 @@ class Interceptor:
         self._listener = seccomp.take_listener(pid, desk)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def stop_counting(self) -> None:
+        """From now on all calls just happen."""
+        self._is_over = True
 
     def join(self) -> None:
         """Wait until no process is left that could call."""
@@ -80,8 +87,7 @@ class Interceptor:
         os.close(self._listener)
 
     def _decide(self, notice: seccomp.Notice) -> None:
-        is_counted = self._desk.has_begun and (self._has_threads or notice.thread == self._pid)
-        if not is_counted:
+        if not self._desk.has_begun or self._is_over or not self._is_counted(notice.thread):
             seccomp.answer(self._listener, notice)
             return
         call = NUMBERS[notice.number]
@@ -101,6 +107,15 @@ class Interceptor:
             os.kill(self._pid, signal.SIGKILL)
         else:
             seccomp.answer(self._listener, notice, number_of(self._point.action))
+
+    def _is_counted(self, thread: int) -> bool:
+        if self._index is None:
+            return True
+        if thread not in self._seen:
+            self._seen.append(thread)
+            if len(self._seen) == self._index + 1:
+                self._pid = thread
+        return self._seen.index(thread) == self._index
 
     def _is_file(self, descriptor: int) -> bool:
         try:
@@ -132,14 +147,14 @@ class Subject:
         *,
         is_watched: bool = False,
         point: Point | None = None,
-        has_threads: bool = False,
+        index: int | None = None,
     ) -> None:
         self.status: int | None = None
         self.interceptor: Interceptor | None = None
         desk = seccomp.Desk() if is_watched else None
         self.pid = fork_child(lambda: _live(run, stderr, desk), keep)
         if desk is not None:
-            self.interceptor = Interceptor(self.pid, desk, point, has_threads=has_threads)
+            self.interceptor = Interceptor(self.pid, desk, point, index)
 
     @property
     def was_hit(self) -> bool:
@@ -163,6 +178,7 @@ def _live(run: Callable[[], int], stderr: str, desk: seccomp.Desk | None) -> int
     descriptor = os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    silence(1)
     if desk is not None:
         _restart_calls()
         seccomp.give_away(desk, NUMBERS)

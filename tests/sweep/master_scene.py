@@ -29,9 +29,9 @@ from .clock import FORWARD, STOP_TIMEOUT, TAIL
 from .evidence import MAX_IN_FLIGHT
 from .interceptor import Subject
 from .point import Point
+from .processes import descendants
 from .scene import Scene
 from .server import BARRIER, WarmServer
-from .session import session_of
 
 ASK_INTERVAL = 0.03
 """Seconds between two questions."""
@@ -60,14 +60,14 @@ class MasterScene(Scene):
         super().__init__(directory, point)
         self._run_dir = directory / "run"
         self.models = [Model(AckEvidence(), index * SPAN) for index in range(2)]
-        self._server = WarmServer(directory, self._take)
+        self.server = WarmServer(directory, self._take)
         self._opened: dict[tuple[str, int], Record] = {}
         self._model_of: dict[tuple[str, int], Model] = {}
         paths = [self.logs / "0.log", self.logs / "1.log"]
         self._writers = [
             LogWriter(path, model, random.Random(0)) for path, model in zip(paths, self.models, strict=True)
         ]
-        self._config = Configuration(
+        self.config = Configuration(
             directory / "fluentlite.toml",
             master={
                 "state_dir": str(self.state_dir),
@@ -76,11 +76,11 @@ class MasterScene(Scene):
                 "log_level": "warning",
                 "stop_timeout": STOP_TIMEOUT,
             },
-            forward=FORWARD | {"primary": [f"127.0.0.1:{self._server.port}"]},
+            forward=FORWARD | {"primary": [f"127.0.0.1:{self.server.port}"]},
             tail=dict(TAIL),
             logs={path: {"tag": str(index)} for index, path in enumerate(paths)},
         )
-        self._config.write()
+        self.config.write()
 
     # -- the scenario -----------------------------------------------------------------------------------
 
@@ -88,25 +88,29 @@ class MasterScene(Scene):
         first, second = self._writers
         self._write(20)
         self._start()
-        self._wait_until_idle("what was there")
-        self._config.logs[second.path]["tag"] = "1.changed"
-        self._config.write()
+        self.wait_until_idle("what was there")
+        self.config.logs[second.path]["tag"] = "1.changed"
+        self.config.write()
         self.wait_for(self._reload, "it was told to reload", ASK_INTERVAL)
         self._write(20)
-        self._wait_until_idle("what came after the reload")
+        self.wait_until_idle("what came after the reload")
         self._end_a_worker()
         self.own_log.rename(self.own_log.with_suffix(".log.1"))
         self._send(signal.SIGUSR1)
         self.wait_for(self.own_log.exists, "its own log was made anew")
         first.rename("shift")
         self._write(20)
-        self._wait_until_idle("what came after a rotation")
+        self.wait_until_idle("what came after a rotation")
         self.stop()
 
     def finish(self) -> None:
         self._start()
-        self._wait_until_idle("all")
+        self.wait_until_idle("all")
         self.stop()
+        self.look_for_leftovers()
+
+    def look_for_leftovers(self) -> None:
+        """Of whoever was killed, nothing may be left for good."""
         names = {checkpoint_name(str(writer.path)) for writer in self._writers}
         left = {path.name for path in self.state_dir.iterdir()} - names
         self.expect(not left, f"left in state_dir: {sorted(left)}")
@@ -134,14 +138,14 @@ class MasterScene(Scene):
             lambda: self._workers()[0]["pid"] not in (*ended, None, 0), "it was followed", ASK_INTERVAL
         )
 
-    def _wait_until_idle(self, what: str) -> None:
+    def wait_until_idle(self, what: str) -> None:
         self.wait_until_delivered(what)
         self.wait_for(lambda: all(map(_is_idle, self._workers())), f"{what} was recorded", ASK_INTERVAL)
 
     # -- lives ------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self.live(lambda: main(["start", "--foreground", "-c", str(self._config.path)]), has_threads=False)
+        self.live(lambda: main(["start", "--foreground", "-c", str(self.config.path)]), index=0)
 
     def succeed(self) -> None:
         self._start()
@@ -153,7 +157,7 @@ class MasterScene(Scene):
         if self.subject is not None and not self.subject.has_ended():
             self.subject.send(signum)
 
-    def _ask(self, command: str) -> dict[str, Any]:
+    def ask(self, command: str) -> dict[str, Any]:
         """Ask who is there; an empty answer if there is nobody, or none that answers now."""
         try:
             return ask(str(self._run_dir), command, ANSWERED_WITHIN)
@@ -161,20 +165,20 @@ class MasterScene(Scene):
             return {}
 
     def _reload(self) -> bool:
-        return bool(self._ask("reload").get("ok"))
+        return bool(self.ask("reload").get("ok"))
 
     def _workers(self) -> list[dict[str, Any]]:
         """Return what is told of the two workers, both idle or not; something that is not idle if nobody tells."""
-        workers: list[dict[str, Any]] = self._ask("status").get("workers", [])
+        workers: list[dict[str, Any]] = self.ask("status").get("workers", [])
         return sorted(workers, key=lambda worker: worker["path"]) or [{"pid": None}]
 
     def _processes(self) -> list[int]:
-        return [pid for pid in session_of(os.getpid()) if pid != self._server.pid]
+        return [pid for pid in descendants(os.getpid()) if pid != self.server.pid]
 
     # -- what arrives -----------------------------------------------------------------------------------
 
     def collect(self) -> None:
-        self._server.collect()
+        self.server.collect()
 
     def _take(self, records: list[Record]) -> None:
         """A connection is of the log whose chunks come on it."""
@@ -192,7 +196,7 @@ class MasterScene(Scene):
 
     def close(self) -> None:
         super().close()
-        self._server.close()
+        self.server.close()
         for writer in self._writers:
             writer.close()
 

@@ -28,17 +28,17 @@ def points(scenario: str, counts: Mapping[str, int], fallible: Mapping[str, Coll
         for call, total in sorted(counts.items())
         for number in range(1, total + 1)
         for action, count in _actions(
-            call, number, can_fail=call not in SELECTIVE or number in fallible[call]
+            scenario, call, number, can_fail=call not in SELECTIVE or number in fallible[call]
         )
     ]
 
 
-def _actions(call: str, number: int, *, can_fail: bool) -> Iterator[tuple[str, int]]:
+def _actions(scenario: str, call: str, number: int, *, can_fail: bool) -> Iterator[tuple[str, int]]:
     yield KILL, 1
     for error in ERRORS[call]:
         if number <= RETRIED if error == "EINTR" else can_fail:
             yield error, 1
-    for error in LASTING.get(call, ()):
+    for error in LASTING.get(call, ()) if scenario == "worker" else ():
         yield error, WHILE
         yield error, 0
 

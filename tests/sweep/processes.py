@@ -1,28 +1,26 @@
-"""The processes of a session: all that a scene has started, whoever their parents are."""
+"""All processes that a scene has started, whoever their parents were: its own process adopts those that lose theirs."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-from pathlib import Path
+
+import psutil
 
 
-def session_of(leader: int) -> list[int]:
-    """Return the processes of a session, but for its *leader* and for zombies."""
+def descendants(pid: int) -> list[int]:
+    """Return the processes below *pid* that are not dead."""
     found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # gone meanwhile
-            state, _parent, _group, session = (
-                Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[:4]
-            )
-            if int(session) == leader != int(name) and state != "Z":
-                found.append(int(name))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
     return found
 
 
-def end_session(leader: int) -> None:
-    """SIGKILL for whoever is left of it."""
-    for pid in session_of(leader):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def end_descendants(pid: int) -> None:
+    """SIGKILL for whoever is left below *pid*."""
+    while left := descendants(pid):
+        for one in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(one).kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import json
 import os
@@ -21,11 +22,18 @@ from fluentlite.worker.warm import warm_up
 from . import clock, seccomp
 from .master_scene import MasterScene
 from .point import Point
+from .processes import end_descendants
 from .results import Result
-from .session import end_session
+from .scene import Scene
+from .start_scene import DaemonScene, StarterScene
 from .worker_scene import WorkerScene
 
-SCENARIOS = {"worker": WorkerScene, "master": MasterScene}
+SCENARIOS: dict[str, Callable[[Path, Point | None], Scene]] = {
+    "worker": WorkerScene,
+    "master": MasterScene,
+    "starter": StarterScene,
+    "daemon": DaemonScene,
+}
 
 MOST_SECONDS = 120.0
 """For one point; no scenario waits as long, whatever goes wrong in it."""
@@ -59,6 +67,8 @@ def prepare(change: Callable[[], None] = lambda: None) -> None:
     for module in pkgutil.walk_packages(fluentlite.__path__, "fluentlite."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for encoding in ("utf-8-sig", "idna"):
+        codecs.lookup(encoding)
     clock.hurry()
     warm_up()
     change()
@@ -90,9 +100,9 @@ def _ended(running: selectors.BaseSelector) -> Iterator[tuple[Task, Result]]:
 
 
 def _result_of(run: _Run) -> Result:
-    os.kill(run.pid, signal.SIGKILL)  # it has ended, or never will
+    end_descendants(run.pid)  # it has ended, or never will
+    os.kill(run.pid, signal.SIGKILL)
     os.waitpid(run.pid, 0)
-    end_session(run.pid)
     if not run.data:
         return Result(str(run.task.point or ""), problems=["the scenario itself failed; see above"])
     result = Result(**json.loads(run.data))
@@ -122,6 +132,9 @@ def _run_one(task: Task, writer: int) -> None:
     seccomp.adopt_orphans()
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="fluentlite-sweep-", dir=place) as directory:
-        result = SCENARIOS[task.scenario](Path(directory), task.point).run()
+        try:
+            result = SCENARIOS[task.scenario](Path(directory), task.point).run()
+        finally:
+            end_descendants(os.getpid())
     with open(writer, "wb") as stream:
         stream.write(json.dumps(result.as_dict()).encode())

@@ -99,12 +99,12 @@ class Scene(ABC):
 
     # -- lives ------------------------------------------------------------------------------------------
 
-    def live(self, run: Callable[[], int], keep: tuple[int, ...] = (), *, has_threads: bool) -> None:
-        """Begin a life; the first one is watched, and the point is done to it."""
+    def live(self, run: Callable[[], int], keep: tuple[int, ...] = (), *, index: int | None = None) -> None:
+        """Begin a life; the first one is watched, and the point is done to it; *index* is Interceptor's."""
         is_first = self.watched is None
         self.subject = Subject(
             run, str(self.stderr), keep, is_watched=is_first, point=self.point if is_first else None,
-            has_threads=has_threads,
+            index=index,
         )  # fmt: skip
         if is_first:
             self.watched = self.subject

@@ -79,7 +79,7 @@ class WorkerScene(Scene):
         spec, slot = self._spec(), Scoreboard(1).take()
         self._slots.append(slot)
         start_log(spec.log_file, spec.log_level)  # a worker gets it open from its master
-        self.live(lambda: _Work(0)(spec, slot, reader), (reader, *log_descriptors()), has_threads=True)
+        self.live(lambda: _Work(0)(spec, slot, reader), (reader, *log_descriptors()))
         os.close(reader)
 
     def _spec(self) -> Spec:
