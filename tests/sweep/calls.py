@@ -124,8 +124,6 @@ class Machine:
 
 _MACHINES = {"x86_64": Machine(0xC000003E, 317, 0), "aarch64": Machine(0xC00000B7, 277, 1)}
 
-PIDFD_GETFD = 438
-
 
 def machine() -> Machine:
     """Return that of this machine; the numbers of others are not known here."""

@@ -62,18 +62,12 @@ class Interceptor:
         self.events: list[Event] = []
         self.fallible: dict[str, list[int]] = {call: [] for call in SELECTIVE}
         self.has_acted = False
-        self._listener = seccomp.take_listener(pid, desk)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._listener = desk.take()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def stop_counting(self) -> None:
         """From now on all calls just happen."""
         self._is_over = True
-
-    def join(self) -> None:
-        """Wait until no process is left that could call."""
-        self._thread.join(10.0)
-        assert not self._thread.is_alive(), "processes under test are left"
 
     def _run(self) -> None:
         poller = select.poll()
@@ -152,7 +146,8 @@ class Subject:
         self.status: int | None = None
         self.interceptor: Interceptor | None = None
         desk = seccomp.Desk() if is_watched else None
-        self.pid = fork_child(lambda: _live(run, stderr, desk), keep)
+        far_end = () if desk is None else (desk.far_end,)
+        self.pid = fork_child(lambda: _live(run, stderr, desk), (*keep, *far_end))
         if desk is not None:
             self.interceptor = Interceptor(self.pid, desk, point, index)
 

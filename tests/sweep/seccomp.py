@@ -14,12 +14,13 @@ import errno
 import fcntl
 import mmap
 import os
+import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .calls import PIDFD_GETFD, machine
+from .calls import machine
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -28,6 +29,10 @@ _SET_MODE_FILTER = 1
 _FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 8, 32  # a call that we know of is not interrupted by signals
 _RET_ALLOW, _RET_USER_NOTIF = 0x7FFF0000, 0x7FC00000
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_NUMBER, _FIRST_ARGUMENT = 0, 16  # in struct seccomp_data, of which the lower half is the first one
+_CHANNEL = 900
+"""A descriptor that nothing else gets: there is none so high."""
+
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _CONTINUE = 1
 
@@ -37,37 +42,49 @@ _ANSWER = struct.Struct("QqiI")
 
 class Desk:
     """
-    Shared memory, by which a process and its watcher agree without a system call that would be counted.
+    By which a process and its watcher agree: shared memory, so that nothing of it is counted, and a socket for a descriptor.
 
     Attributes:
+        far_end: Stays open in the process.
         has_begun: What the process does from now on counts.
     """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 4096)
+        self._near, self._far = socket.socketpair()
 
-    def offer(self, descriptor: int) -> None:
-        """In the process: here is the listener; returns when the watcher has taken it."""
-        self._memory[:4] = struct.pack("i", descriptor + 1)
-        while not self._memory[4]:
-            time.sleep(0.0005)
+    @property
+    def far_end(self) -> int:
+        return self._far.fileno()
 
-    def offered(self) -> int | None:
-        """Return the number that the listener has in the process, or None: it is not there yet."""
-        number: int = struct.unpack("i", self._memory[:4])[0]
-        return number - 1 if number else None
+    def give(self, make: Callable[[], int]) -> None:
+        """In the process: hand over the descriptor that *make* makes; returns when the watcher has it."""
+        os.dup2(self.far_end, _CHANNEL)
+        self._far.close()
+        with socket.socket(fileno=_CHANNEL) as channel:
+            descriptor = make()
+            socket.send_fds(channel, [b"x"], [descriptor])
+            while not self._memory[0]:
+                time.sleep(0.0005)
+        os.close(descriptor)
 
-    def take(self) -> None:
-        """In the watcher: the listener is ours."""
-        self._memory[4] = 1
+    def take(self) -> int:
+        """In the watcher: return it."""
+        self._far.close()
+        self._near.settimeout(10.0)
+        _data, descriptors, _flags, _address = socket.recv_fds(self._near, 1, 1)
+        assert descriptors, "the process has ended before it could be watched"
+        self._near.close()
+        self._memory[0] = 1
+        return descriptors[0]
 
     def begin(self) -> None:
         """In the process: from now on calls count."""
-        self._memory[5] = 1
+        self._memory[1] = 1
 
     @property
     def has_begun(self) -> bool:
-        return bool(self._memory[5])
+        return bool(self._memory[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +97,30 @@ class Notice:
     arguments: tuple[int, ...]
 
 
-def give_away(desk: Desk, numbers: Iterable[int]) -> None:
+def give_away(desk: Desk, numbers: Mapping[int, str]) -> None:
     """In a process: from now on each call with one of these *numbers*, here and in children, waits for its watcher."""
-    listener = _install(list(numbers))
-    desk.offer(listener)
-    os.close(listener)
+    desk.give(lambda: _install(numbers))
 
 
-def _install(numbers: list[int]) -> int:
-    instructions = [(_LOAD, 0, 0, 0)]  # the call's number
-    for index, number in enumerate(numbers):
-        instructions.append((_JUMP_IF_EQUAL, len(numbers) - index, 0, number))
-    instructions += [(_RETURN, 0, 0, _RET_ALLOW), (_RETURN, 0, 0, _RET_USER_NOTIF)]
+def _install(numbers: Mapping[int, str]) -> int:
+    [sendmsg] = [number for number, name in numbers.items() if name == "sendmsg"]
+    allow = 5 + len(numbers)
+    instructions = [
+        (_LOAD, 0, 0, _NUMBER),
+        (_JUMP_IF_EQUAL, 0, 3, sendmsg),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_JUMP_IF_EQUAL, allow - 4, 0, _CHANNEL),  # by which the listener itself is handed over
+        (_LOAD, 0, 0, _NUMBER),
+        *((_JUMP_IF_EQUAL, allow - 5 - index, 0, number) for index, number in enumerate(numbers)),
+        (_RETURN, 0, 0, _RET_ALLOW),
+        (_RETURN, 0, 0, _RET_USER_NOTIF),
+    ]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *words) for words in instructions))
     # struct sock_fprog: a count, and behind its padding an address.
     head = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(program)))
     _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     flags = _FLAG_NEW_LISTENER | _FLAG_WAIT_KILLABLE
     return _checked(_LIBC.syscall(machine().seccomp, _SET_MODE_FILTER, flags, head))
-
-
-def take_listener(pid: int, desk: Desk) -> int:
-    """Return our own descriptor of the listener that process *pid* has made."""
-    deadline = time.monotonic() + 10.0
-    while (number := desk.offered()) is None:
-        assert time.monotonic() < deadline, f"process {pid} has made no listener"
-        time.sleep(0.0005)
-    pidfd = os.pidfd_open(pid)
-    try:
-        listener = _checked(_LIBC.syscall(PIDFD_GETFD, pidfd, number, 0))
-    finally:
-        os.close(pidfd)
-    os.set_inheritable(listener, False)
-    desk.take()
-    return listener
 
 
 def receive(listener: int) -> Notice | None:
