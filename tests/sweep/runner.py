@@ -26,10 +26,11 @@ from .processes import end_descendants
 from .results import Result
 from .scene import Scene
 from .start_scene import DaemonScene, StarterScene
-from .worker_scene import WorkerScene
+from .worker_scene import AdoptScene, WorkerScene
 
 SCENARIOS: dict[str, Callable[[Path, Point | None], Scene]] = {
     "worker": WorkerScene,
+    "adopt": AdoptScene,
     "master": MasterScene,
     "starter": StarterScene,
     "daemon": DaemonScene,

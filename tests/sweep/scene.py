@@ -46,6 +46,7 @@ class Scene(ABC):
 
     Attributes:
         problems: What should not be.
+        is_prelude: The first life has not begun yet.
     """
 
     models: list[Model]
@@ -58,6 +59,7 @@ class Scene(ABC):
         self.subject: Subject | None = None
         self.watched: Subject | None = None
         self.problems: list[str] = []
+        self.is_prelude = False
         self._end, self._is_stopping, self._successors = "", False, 0
 
     def run(self) -> Result:
@@ -101,7 +103,7 @@ class Scene(ABC):
 
     def live(self, run: Callable[[], int], keep: tuple[int, ...] = (), *, index: int | None = None) -> None:
         """Begin a life; the first one is watched, and the point is done to it; *index* is Interceptor's."""
-        is_first = self.watched is None
+        is_first = self.watched is None and not self.is_prelude
         self.subject = Subject(
             run, str(self.stderr), keep, is_watched=is_first, point=self.point if is_first else None,
             index=index,
