@@ -26,7 +26,8 @@ bench: $(VENV)/.tested-with
 soak: $(VENV)/.tested-with
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 
-# Worker and master killed at each of their system calls, and with each of them failing; ARGS='--sample 200' for some.
+# Worker and master killed at each of their system calls, and with each of them failing: 4,000 points, a quarter of an hour
+# on two cores; with ARGS='--sample 200' some of them.
 sweep: $(VENV)/.tested-with
 	$(BIN)/python -m tests.sweep $(ARGS)
 

@@ -15,7 +15,7 @@ from .mutants import MUTANTS
 ROOT = Path(__file__).parents[2]
 
 # SWEEP_SAMPLE=500 SWEEP_SEED=7 runs more, and others.
-SAMPLE = os.environ.get("SWEEP_SAMPLE", "40")
+SAMPLE = os.environ.get("SWEEP_SAMPLE", "30")
 SEED = os.environ.get("SWEEP_SEED", "1")
 
 FOUND_BY = {
