@@ -18,6 +18,9 @@ from fluentlite.signals import WORKER_SIGNALS
 
 STARTING = ("start", "restart")
 
+LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""What the system says that has no more descriptors, memory or processes for us."""
+
 NOT_CONFIGURED = 6
 """Exit status of the commands that start something, as LSB has it."""
 
@@ -102,11 +105,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         silence(sys.stdout.fileno())  # whoever read our output has gone; there is nobody to tell
         return 0
     except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EIO):
-            raise
+        return _system_refused(command, exc)
+
+
+def _system_refused(command: str, exc: OSError) -> int:
+    """Say what the system has no more of for us; anything else is a bug."""
+    if exc.errno in LIMITS:
+        say(
+            f"fluentlite {command}: {exc.strerror}. Raise the limits of open files, processes and memory (ulimit -n, -u, -v).",
+            is_error=True,
+        )
+    elif exc.errno in (errno.ENOSPC, errno.EIO):
         silence(sys.stdout.fileno())
         say(f"fluentlite {command}: the output cannot be written ({exc.strerror}).", is_error=True)
-        return 1
+    else:
+        raise exc
+    return 1
 
 
 def _meant(command: str) -> str:

@@ -118,6 +118,10 @@ class _Work:
     def __call__(self, spec: Spec, slot: Slot, lifeline: int) -> int:
         try:
             return self._work(spec, slot, lifeline)
+        except OSError as exc:  # it could not even begin: no descriptor, no right to become its user
+            log.info("%s: the worker cannot begin (%s)", spec.log.path, exc)
+            slot.write(replace(slot.read(), last_error=f"the worker cannot begin ({exc}); raise its limits"))
+            return 1
         except Exception as exc:
             # A bug of ours. The master starts another worker; that must not be all that is ever known of it.
             log.exception("%s: the worker ends because of an error in it", spec.log.path)

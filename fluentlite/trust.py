@@ -162,10 +162,17 @@ class Seen:
     fd: int
 
     def is_there(self) -> bool:
-        """Whether the file at the path is the one that is open."""
+        """Whether the file at the path is the one that is open, as far as that can be seen."""
+        try:
+            return self.look()
+        except OSError:
+            return False
+
+    def look(self) -> bool:
+        """As ``is_there``; raises OSError if it cannot be seen now."""
         try:
             return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self.fd))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return False
 
     def strangeness(self, owners: Collection[int] | None) -> str:

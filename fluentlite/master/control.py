@@ -12,13 +12,12 @@ import logging
 import math
 import os
 import socket
-import struct
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from fluentlite.loop import WRITE, Loop
 from fluentlite.master.listener import Listener
+from fluentlite.master.peer import Peer, peer_of
 from fluentlite.master.request import FOR_OWNER, REMEDY, command_of, problem
 from fluentlite.report import Condition
 
@@ -46,16 +45,6 @@ ACCEPTED_PER_TURN = 16
 
 PAUSE = 1.0
 """Seconds without accepting when there is no descriptor for another client."""
-
-_CREDENTIALS = struct.Struct("3i")
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who asks, as the kernel tells it (``SO_PEERCRED``)."""
-
-    pid: int
-    uid: int
 
 
 class Reply:
@@ -138,7 +127,10 @@ class ControlServer:
     # -- clients ----------------------------------------------------------------------------------------
 
     def _watch_listener(self) -> None:
-        self._loop.watch(self._listener.socket.fileno(), self._on_connections)
+        try:
+            self._loop.watch(self._listener.socket.fileno(), self._on_connections)
+        except OSError as exc:  # no memory; it is tried again
+            self._pause(exc)
 
     def _on_connections(self, _events: int) -> None:
         for _ in range(ACCEPTED_PER_TURN):  # the workers' turn comes too, however many connect
@@ -147,13 +139,13 @@ class ControlServer:
                 return
             try:
                 accepted, _ = self._listener.socket.accept()
+                self._welcome(accepted)
             except BlockingIOError:
                 return
             except OSError as exc:
                 self._pause(exc)
                 return
             self._trouble.clear(f"{self._path}: clients of the control socket are accepted again")
-            self._welcome(accepted)
 
     def _pause(self, exc: OSError) -> None:
         """Without this, the waiting client would wake us again and again."""
@@ -165,8 +157,12 @@ class ControlServer:
         self._resume_at = time.monotonic() + PAUSE
 
     def _welcome(self, accepted: socket.socket) -> None:
-        accepted.setblocking(False)
-        client = _Client(accepted, self._loop, self._asked, self._closed)
+        try:
+            accepted.setblocking(False)
+            client = _Client(accepted, self._loop, self._asked, self._closed)
+        except OSError:  # no memory to watch it with
+            accepted.close()
+            raise
         self._clients.add(client)
         if sum(not self._may_rule(other.peer) for other in self._clients) > MAX_STRANGERS:
             client.send(problem(f"{self._path}: too many others are asking just now. Try again in a moment."))
@@ -208,7 +204,7 @@ class _Client:
         closed: Callable[[_Client], None],
     ) -> None:
         self._socket, self._loop, self._asked, self._closed = connection, loop, asked, closed
-        self.peer = _peer_of(connection)
+        self.peer = peer_of(connection)
         self.deadline = time.monotonic() + REQUEST_TIMEOUT
         self._give_up_at = math.inf
         self._request = b""
@@ -233,7 +229,6 @@ class _Client:
         self._unsent = memoryview(json.dumps(answer).encode() + b"\n")
         self._give_up_at = time.monotonic() + WHOLE_ANSWER_TIMEOUT
         self._note_progress()
-        self._loop.watch(self._socket.fileno(), self._on_writable, WRITE)
         self._on_writable(WRITE)
 
     def close(self) -> None:
@@ -267,21 +262,21 @@ class _Client:
 
     def _on_writable(self, _events: int) -> None:
         try:
+            if self._has_taken_all():
+                self.close()
+            else:
+                self._loop.watch(self._socket.fileno(), self._on_writable, WRITE)
+        except OSError:  # it does not want to know any more, or there is no memory to wait with
+            self.close()
+
+    def _has_taken_all(self) -> bool:
+        try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent, socket.MSG_NOSIGNAL) :]
                 self._note_progress()
         except BlockingIOError:
-            return
-        except OSError:
-            pass  # it does not want to know any more
-        self.close()
+            return False
+        return True
 
     def _note_progress(self) -> None:
         self.deadline = min(time.monotonic() + ANSWER_TIMEOUT, self._give_up_at)
-
-
-def _peer_of(connection: socket.socket) -> Peer:
-    pid, uid, _ = _CREDENTIALS.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    )
-    return Peer(pid, uid)

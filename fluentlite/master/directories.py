@@ -116,9 +116,8 @@ def _directory(
             yield from problems
             return
         with rights_of(writer):
-            descriptor, probe = tempfile.mkstemp(prefix=".fluentlite-", dir=path)
-            os.close(descriptor)
-            os.unlink(probe)
+            # Where the file system can, it never has a name: whoever is killed here leaves nothing behind.
+            tempfile.TemporaryFile(dir=path).close()
     except OSError as exc:
         who = writer.name if writer else f"user {os.geteuid()}"
         if exc.errno in (errno.EACCES, errno.EPERM):

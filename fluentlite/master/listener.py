@@ -31,11 +31,18 @@ class Listener:
         self._path = path
         _make_room(path)
         self.socket = _listen(path)
-        self._identity = _identity(path)
+        try:
+            self._identity = _identity(path)
+        except OSError as exc:
+            self.socket.close()
+            raise _unusable(path, exc) from exc
 
     def is_there(self) -> bool:
-        """Whether the socket at the path is ours."""
-        return self._identity is not None and _identity(self._path) == self._identity
+        """Whether the socket at the path is ours; what cannot be seen now was not removed."""
+        try:
+            return self._identity is not None and _identity(self._path) == self._identity
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Stop listening and remove the socket, unless it has been replaced by somebody else's."""
@@ -104,7 +111,7 @@ def _listen(path: str) -> socket.socket:
 def _identity(path: str) -> tuple[int, int] | None:
     try:
         status = os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     return status.st_dev, status.st_ino
 

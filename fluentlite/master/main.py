@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fluentlite.config.model import MasterSettings
-from fluentlite.errors import ConfigError, FluentliteError
+from fluentlite.errors import FluentliteError
 from fluentlite.logfile import NOTICE, log_descriptors, reopen_log
 from fluentlite.loop import Loop
 from fluentlite.master.control import ControlServer, Reply
@@ -27,6 +27,7 @@ from fluentlite.master.places import Places
 from fluentlite.master.plan import Load, Plan, check_change, check_daemon, make_plan
 from fluentlite.master.reload import Reloads
 from fluentlite.master.report import Reporter
+from fluentlite.master.request import problem
 from fluentlite.master.upkeep import keep_run_dir, start_own_log
 from fluentlite.master.watch import Watch
 from fluentlite.signals import SignalInbox
@@ -39,10 +40,7 @@ SETTLE_PATIENCE = 15.0
 LATE = 1.0
 """Seconds by which a turn of the master is too late to be ordinary: the machine was suspended, or starved."""
 
-_STOPPING: dict[str, object] = {
-    "ok": False,
-    "problems": ["fluentlite is stopping. Wait for its end, then start it."],
-}
+_STOPPING: dict[str, object] = problem("fluentlite is stopping. Wait for its end, then start it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,17 +276,19 @@ class Master:
 
 
 def run_master(given: Circumstances) -> int:
-    """Run a master to its end; what keeps it from starting is told to whoever started it."""
+    """Run a master to its end; what keeps it from starting is told to whoever started it, in the foreground as FluentliteError."""
     notifier = Notifier(os.environ)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each worker takes one of ours
     try:
         given.places.write(os.getpid())
         master = Master(given, notifier)
-    except (ConfigError, FluentliteError, OSError) as exc:
+    except (FluentliteError, OSError) as exc:
         given.starter.failed(str(exc))
         given.places.remove()
-        return 1
+        if given.is_daemon:
+            return 1
+        raise FluentliteError(str(exc)) from exc
     try:
         return master.run()
     except Exception:

@@ -58,7 +58,13 @@ class PidFile:
 
     def __init__(self, path: str, account: Account | None = None) -> None:
         self._path, self._account = path, account
-        self._fd = _locked(path, account)
+        try:
+            self._fd = _locked(path, account)
+        except OSError as exc:  # no memory for locks, an error of the disk
+            raise PidFileError(
+                f"{path}: the pid file cannot be locked ({exc.strerror}). See to the file system of its directory, or name "
+                "another one."
+            ) from exc
 
     def fileno(self) -> int:
         return self._fd
@@ -76,14 +82,17 @@ class PidFile:
             raise PidFileError(f"{self._path}: the pid cannot be written ({exc.strerror})") from exc
 
     def is_there(self) -> bool:
-        """Whether the file at the path is still the one that is locked."""
-        return Seen(self._path, self._fd).is_there()
+        """Whether the file at the path is still the one that is locked; what cannot be seen now was not removed."""
+        try:
+            return Seen(self._path, self._fd).look()
+        except OSError:
+            return True
 
     def remove(self) -> None:
         """Remove the file and give the lock up, in this order: a file without its lock means a master that died."""
         with contextlib.suppress(OSError):  # somebody removed it, or the directory is read-only by now
             with rights_of(self._account):
-                if self.is_there():
+                if Seen(self._path, self._fd).look():
                     os.unlink(self._path)
         self.close()
 
@@ -142,19 +151,21 @@ def _locked(path: str, account: Account | None) -> int:
         fd = _open(path, account)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if Seen(path, fd).look():
+                os.fchmod(fd, _MODE)  # whatever the umask is
+                os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
+                return fd
         except BlockingIOError:
             pid = _pid_in(fd)
             pid = pid if pid and _has_open(pid, fd) else None
-            os.close(fd)
             if time.monotonic() >= give_up_at:
+                os.close(fd)
                 raise HeldError(path, pid) from None
             time.sleep(0.02)
-            continue
-        if Seen(path, fd).is_there():
-            os.fchmod(fd, _MODE)  # whatever the umask is
-            os.ftruncate(fd, 0)  # what stands there is the pid of somebody who is gone
-            return fd
-        os.close(fd)  # its owner has removed it between our two steps
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(fd)  # its owner has removed it between our two steps, or holds it
 
 
 def _open(path: str, account: Account | None) -> int:

@@ -54,8 +54,12 @@ class Reading:
             raise
         finally:
             os.close(writer)
-        os.set_blocking(self._fd, False)
-        loop.watch(self._fd, self._on_data)
+        try:
+            os.set_blocking(self._fd, False)
+            loop.watch(self._fd, self._on_data)
+        except OSError:  # no memory
+            self._end()
+            raise
 
     def tick(self, now: float) -> None:
         """Give up if it takes too long."""
@@ -118,7 +122,7 @@ def _read(make_plan: Callable[[], Plan], writer: int) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except SystemExit:
         return 1  # nobody wants to know it any more
-    with open(writer, "wb") as pipe:
+    with contextlib.suppress(BrokenPipeError), open(writer, "wb") as pipe:  # the master may be gone meanwhile
         pickle.dump(outcome, pipe)
     return 0
 

@@ -18,19 +18,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from fluentlite.core.position import (
-    SLOT_SIZE,
-    SLOTS,
-    NewerVersionError,
-    SlotError,
-    State,
-    encode_slot,
-)
+from fluentlite.core.position import SLOT_SIZE, SLOTS, NewerVersionError, SlotError, State, encode_slot
 from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
 from fluentlite.worker.background import Background
 from fluentlite.worker.slots import Slots, reread_slots
-from fluentlite.worker.statedir import checkpoint_file, is_at, make_directory, put_whole, sync_directory
+from fluentlite.worker.statedir import (
+    checkpoint_file,
+    is_at,
+    make_directory,
+    put_whole,
+    remove_other_names,
+    sync_directory,
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Checkpoint:
         self._trouble, self._displaced = Condition(log), Condition(log)
         make_directory(state_dir)
         self._fd = self._open()
-        self._slots = Slots(self._fd)
-        self.written_ns = os.fstat(self._fd).st_mtime_ns
+        self._slots, self.written_ns = Slots(self._fd), os.fstat(self._fd).st_mtime_ns
+        remove_other_names(self._fd, self._file)
         try:
             self._load()
         except BaseException:

@@ -89,8 +89,8 @@ class LogDirectory:
         """
         Open the largest file for which *is_copy*, called with an open descriptor, says yes.
 
-        A file that cannot be opened, though by its name it may be ours and it has more than *size*, is noted as a
-        ``problem``.
+        A file that cannot be opened, though by its name it may be ours, is noted as a ``problem``; one that nobody may
+        open only if it has more than *size*.
 
         Args:
             size: Bytes that it must have.
@@ -111,7 +111,8 @@ class LogDirectory:
                     raise
                 directory, name = os.path.split(sibling.name)
                 is_ours = sibling.name == self.path or is_rotated_name(places[directory], name)
-                if is_ours and sibling.facts.size > size:
+                is_for_ever = isinstance(exc, PermissionError)
+                if is_ours and (sibling.facts.size > size or not is_for_ever):
                     self.problem = OSError(exc.errno, exc.strerror, sibling.name)
                 continue
             if fd is not None:

@@ -9,6 +9,9 @@ import os
 from fluentlite.core.position import CHECKPOINT_SUFFIX, checkpoint_name
 from fluentlite.errors import StateError
 
+_DRAFT = ".new-"
+"""Followed by the pid of whoever makes it."""
+
 
 def checkpoint_file(state_dir: str, log_path: str) -> str:
     """Return the path of a log's checkpoint."""
@@ -39,10 +42,9 @@ def put_whole(file: str, content: bytes, aside: str | os.PathLike[str] | None) -
     Raises:
         OSError: It cannot be done; all is as before.
     """
-    draft = f"{file.removesuffix(CHECKPOINT_SUFFIX)}.new-{os.getpid()}"
+    draft = f"{file.removesuffix(CHECKPOINT_SUFFIX)}{_DRAFT}{os.getpid()}"
+    _remove_drafts(file)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             write_whole(fd, content, 0)
@@ -50,7 +52,7 @@ def put_whole(file: str, content: bytes, aside: str | os.PathLike[str] | None) -
         finally:
             os.close(fd)
         if aside is not None:  # only now: without the broken one, this would be a first start
-            os.link(file, aside)
+            os.link(file, aside, follow_symlinks=False)  # whatever somebody puts there meanwhile
             os.replace(draft, file)
         else:
             with contextlib.suppress(FileExistsError):
@@ -87,3 +89,20 @@ def sync_directory(directory: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def remove_other_names(fd: int, file: str) -> None:
+    """Remove what is left of the making of *file*, which is open, if whoever made it was killed before that was done."""
+    if os.fstat(fd).st_nlink > 1:
+        _remove_drafts(file)
+
+
+def _remove_drafts(file: str) -> None:
+    """Remove what is left half-made of *file* by processes that were killed over it."""
+    directory, name = os.path.split(file.removesuffix(CHECKPOINT_SUFFIX) + _DRAFT)
+    with contextlib.suppress(OSError):  # nobody needs them; they only take room
+        for entry in os.listdir(directory):
+            pid = entry.removeprefix(name)
+            is_left = pid == str(os.getpid()) or not os.path.exists(f"/proc/{pid}")
+            if entry.startswith(name) and pid.isdecimal() and is_left:
+                os.unlink(os.path.join(directory, entry))

@@ -118,7 +118,7 @@ class Tail:
             lines = generation.read(size, now)
             self._unreadable.read(generation)
         except TruncatedError:
-            self._cut_short(generation)
+            self._cut_short(generation, now)
         except OSError as exc:
             self._unreadable.failed(generation, exc, now)
         return lines
@@ -246,13 +246,13 @@ class Tail:
         try:
             generation.look(now)
         except TruncatedError:
-            self._cut_short(generation)
+            self._cut_short(generation, now)
         except OSError as exc:
             self._unreadable.failed(generation, exc, now)
         if generation.head and generation.unseen_since_ns is not None and not generation.is_closed:
             self._adopt_earlier(generation, generation.unseen_since_ns)
 
-    def _cut_short(self, generation: Generation) -> None:
+    def _cut_short(self, generation: Generation, now: float) -> None:
         """
         The file was truncated and perhaps written anew. At the path that is copytruncate: the new content is
         a generation of its own, and what had not been read may be in a copy, where the old one goes on.
@@ -264,6 +264,8 @@ class Tail:
         except OSError as exc:
             self.troubles.out_of_descriptors(exc)
             return  # at the next look it is still cut short
+        if is_newest and copy is None and self.troubles.hides_copy(self._directory.problem, now):
+            return
         fd = generation.hand_over()
         self.revision += 1
         if copy is None:

@@ -16,6 +16,9 @@ from fluentlite.worker.generation import Generation
 
 log = logging.getLogger(__name__)
 
+COPY_PATIENCE = 10.0
+"""Seconds that the new content of a file that was cut short waits for its copy, which is there but cannot be opened now."""
+
 LONG_LINES_INTERVAL = 60.0
 """Seconds between two reports of lines that are too long."""
 
@@ -38,6 +41,7 @@ class Troubles:
         self._awaiting = Condition(log, logging.WARNING)
         self._long_lines = self._lost_bytes = 0
         self._long_said_at = -math.inf
+        self._copy_until = math.inf
 
     @property
     def message(self) -> str:
@@ -131,6 +135,20 @@ class Troubles:
         else:
             log.info("%s (inode %d): cut short; all of it had been read", name, inode)
 
+    def hides_copy(self, problem: OSError | None, now: float) -> bool:
+        """
+        Tell whether *problem*, met while the copy of a file that was cut short was looked for, may soon be over.
+
+        Without its copy all of it would be read twice. What nobody may open is not waited for.
+        """
+        if problem is None or is_missing(problem) or isinstance(problem, PermissionError):
+            self._copy_until = math.inf
+            return False
+        self._copy_until = min(self._copy_until, now + COPY_PATIENCE)
+        if now < self._copy_until:
+            self.out_of_descriptors(problem)
+        return now < self._copy_until
+
     def note_long_lines(self, generation: Generation, now: float) -> None:
         """Say how many lines were too long since this was last said, at most once in ``LONG_LINES_INTERVAL``."""
         seen = (generation.splitter.long_count, generation.splitter.lost_bytes)
@@ -148,9 +166,9 @@ class Troubles:
 
     def out_of_descriptors(self, exc: OSError) -> None:
         """A rotated generation cannot be opened now."""
+        remedy = _remedy(exc) or "; raise the limit of open files (ulimit -n, LimitNOFILE) if this lasts"
         self._descriptors.raise_(
-            f"{self._path}: a generation cannot be opened now ({exc.strerror}); it is looked for again later; "
-            "raise the limit of open files (ulimit -n, LimitNOFILE) if this lasts"
+            f"{self._path}: a generation cannot be opened now ({exc.strerror}); it is looked for again later{remedy}"
         )
 
     def descriptors_left(self) -> None:

@@ -17,6 +17,7 @@ import socket
 import ssl
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgpack
@@ -43,19 +44,17 @@ def warm_up() -> None:
 
     Nothing depends on it: what goes wrong here is not reported. No thread is left when this returns.
     """
-    threads = _threads()
-    "localhost".encode("idna")  # what looks up a server's name
-    _begin_tls()
     logging.disable()
     try:
-        with contextlib.suppress(OSError, StateError):
+        with contextlib.suppress(OSError, StateError), _no_more_threads():
+            "localhost".encode("idna")  # what looks up a server's name
+            _begin_tls()
             place = MEMORY if os.access(MEMORY, os.W_OK) else None
             with tempfile.TemporaryDirectory(prefix="fluentlite-", dir=place) as directory:
                 for number in range(ROUNDS):
                     _live(Path(directory), f"{number}.log")
     finally:
         logging.disable(logging.NOTSET)
-    _wait_for_threads(threads)
 
 
 def _begin_tls() -> None:
@@ -114,11 +113,18 @@ class _QuietInbox(SignalInbox):
         os.close(self._writer)
 
 
-def _wait_for_threads(count: int) -> None:
-    """A process that forks must have none of its own; those of the checkpoints are over, or nearly so."""
-    deadline = time.monotonic() + PATIENCE
-    while _threads() > count and time.monotonic() < deadline:
-        time.sleep(0.001)
+@contextlib.contextmanager
+def _no_more_threads() -> Iterator[None]:
+    """A process that forks must have none of its own; those of the checkpoints are over, or nearly so, in the end."""
+    count = _threads()
+    try:
+        yield
+    finally:
+        deadline, is_over = time.monotonic() + PATIENCE, False
+        while not is_over and time.monotonic() < deadline:
+            time.sleep(0.001)
+            with contextlib.suppress(OSError):  # it cannot be seen now
+                is_over = _threads() <= count
 
 
 def _threads() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import math
@@ -347,6 +348,60 @@ def test_without_descriptors_the_master_goes_on(served):
     served.server.tick(served.server.deadline)
 
     assert json.loads(served.answer_to(client)) == WELL
+
+
+@pytest.fixture
+def no_memory(served, monkeypatch):
+    """Makes the kernel have no memory for what the loop is to watch next, so many times."""
+    watch = served.loop.watch
+
+    def begin(count):
+        left = [None] * count
+
+        def watch_if_there_is_memory(*words):
+            if left:
+                left.pop()
+                raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+            watch(*words)
+
+        monkeypatch.setattr(served.loop, "watch", watch_if_there_is_memory)
+        return left
+
+    return begin
+
+
+def test_no_memory_to_watch_a_client_with(served, no_memory):
+    """A client that cannot be watched is left without an answer; the next one gets its own."""
+    left = no_memory(1)
+    assert served.answer_to(served.connect(STATUS)) == b""
+    assert not left
+    served.server.tick(served.server.deadline)
+
+    assert served.ask(STATUS) == WELL
+
+
+def test_no_memory_to_listen_with(served, no_memory):
+    """When it cannot be listened again after a pause, that is tried again a second later."""
+    no_memory(2)
+    assert served.answer_to(served.connect(STATUS)) == b""
+    served.server.tick(served.server.deadline)
+    assert served.server.deadline < math.inf
+    served.server.tick(served.server.deadline)
+
+    assert served.ask(STATUS) == WELL
+
+
+def test_no_memory_to_wait_for_a_slow_client(served, no_memory):
+    """A client that does not read its answer at once, and cannot be waited for, is left."""
+    served.answers = {"status": LARGE}
+    client = served.connect(STATUS)
+    served.turn()
+    no_memory(1)
+    served.turn()
+
+    assert not served.answer_to(client).endswith(b"\n")
+    served.answers = {"status": WELL}
+    assert served.ask(STATUS) == WELL
 
 
 def _take_all_descriptors():

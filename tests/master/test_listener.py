@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -193,3 +194,37 @@ def test_close_bears_that_the_socket_is_gone(open_dir, socket_file):
     ours.close()
 
     assert os.listdir(open_dir) == []
+
+
+def test_it_cannot_be_seen_for_a_moment(socket_file, monkeypatch):
+    """An error of the disk is no proof that somebody removed the socket: it is not made again for that."""
+    made = Listener(socket_file)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", refuse_to_look)
+        assert made.is_there()
+    assert made.is_there()
+    made.close()
+    assert not os.path.lexists(socket_file)
+
+
+def test_it_cannot_be_seen_after_it_was_made(socket_file, monkeypatch):
+    """A socket that could not be told from somebody else's is not used; it is no obstacle to the next one."""
+    looks = []
+
+    def look(path):
+        looks.append(path)
+        if len(looks) == 1:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        refuse_to_look(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", look)
+        with pytest.raises(StateError, match="the control socket cannot be made"):
+            Listener(socket_file)
+    made = Listener(socket_file)
+    assert made.is_there()
+    made.close()
+
+
+def refuse_to_look(path):
+    raise OSError(errno.EIO, os.strerror(errno.EIO), path)

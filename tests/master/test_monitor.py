@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -50,6 +52,22 @@ def children():
     forked = Children()
     yield forked
     forked.close()
+
+
+@contextlib.contextmanager
+def no_descriptors():
+    """All that this process may have are taken."""
+    taken, (soft, hard) = [], resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def sampled(pid, monitor=None, now=0.0):
@@ -122,6 +140,18 @@ def test_a_worker_that_dies_between_two_samples(children):
 
     assert monitor.usage(pid) == UNKNOWN
     assert monitor.usage(other).rss_bytes > 0
+
+
+def test_no_descriptor_is_left_to_look_with(children):
+    """Of processes that cannot be looked at for want of a descriptor nothing is known until there is one again."""
+    pid, monitor = children.fork(), Monitor()
+    monitor.sample(0.0, [pid])
+    with no_descriptors():
+        monitor.sample(1.0, [pid])
+        assert monitor.usage(pid) == UNKNOWN
+    monitor.sample(2.0, [pid])
+
+    assert monitor.usage(pid).rss_bytes > 0
 
 
 def test_who_is_not_sampled_is_forgotten(children):

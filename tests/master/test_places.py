@@ -23,7 +23,7 @@ def places(tmp_path):
 
     def take(run_dir):
         master = MasterSettings(run_dir=str(tmp_path / run_dir), state_dir=str(tmp_path / "state"))
-        taken.append(Places(master))
+        taken.append(Places(master, None))
         return taken[-1]
 
     yield take

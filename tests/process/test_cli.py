@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import fluentlite
+from fluentlite import cli
 
 
 def run(*words, environ=None, timeout=60, **options):
@@ -39,6 +40,22 @@ def test_help_names_every_command(words):
 def test_version_is_the_package_s():
     """``version`` prints name and version, nothing else."""
     assert run("version") == (0, f"fluentlite {fluentlite.__version__}\n", "")
+
+
+@pytest.mark.parametrize("number", cli.LIMITS)
+def test_the_system_has_no_more_for_us(monkeypatch, capsys, number):
+    """A command that gets no descriptor, memory or process says so, and what to raise; it is no bug."""
+
+    def refuse(_words):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setitem(cli.COMMANDS, "version", refuse)
+
+    assert cli.main(["version"]) == 1
+    assert capsys.readouterr().err == (
+        f"fluentlite version: {os.strerror(number)}. Raise the limits of open files, processes and memory "
+        "(ulimit -n, -u, -v).\n"
+    )
 
 
 def test_an_unknown_command_is_named():

@@ -232,6 +232,17 @@ def test_a_start_that_fails_in_the_foreground(foreground):
     assert b"Traceback" not in err
 
 
+def test_no_control_socket_in_the_foreground(foreground, tmp_path):
+    """What keeps a foreground from having its control socket is told on standard error: it has no other place."""
+    (tmp_path / "agent" / "run" / "fluentlite.sock").mkdir(parents=True)
+    daemon = foreground("a", stderr=subprocess.PIPE)
+    _out, err = daemon.process.communicate(timeout=20)
+
+    assert daemon.process.returncode == 1
+    assert b"the control socket cannot be made" in err
+    assert b"Traceback" not in err
+
+
 def test_killed_in_the_foreground(foreground):
     """A supervisor that kills the master alone leaves no worker behind (P01)."""
     daemon = foreground("a", "b")

@@ -1,5 +1,6 @@
 """What the master does before it forks, for its workers to share."""
 
+import contextlib
 import logging
 import os
 import resource
@@ -41,6 +42,26 @@ def limit():
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+def test_no_descriptor_is_left(monkeypatch):
+    """Nothing depends on it: a master that has no descriptor for it begins all the same."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd"))) + 1
+    monkeypatch.setattr(warm, "PATIENCE", 0.05)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
+    fillers = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        warm_up()
+    finally:
+        for filler in fillers:
+            os.close(filler)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_it_leaves_nothing_behind(caplog, monkeypatch, tmp_path):

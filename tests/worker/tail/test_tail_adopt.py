@@ -1,5 +1,7 @@
 """The position belongs to the file, not to the configuration: a log that has another path now goes on where it was."""
 
+import errno
+import inspect
 import os
 import resource
 import shutil
@@ -13,7 +15,7 @@ from following import numbered
 from fluentlite.core.position import State, checkpoint_name
 from fluentlite.errors import LockedError, StateError
 from fluentlite.signals import SignalInbox
-from fluentlite.worker import waiting
+from fluentlite.worker import adopt, opening, waiting
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience, ToldToStopError
@@ -94,6 +96,35 @@ def test_the_same_file_by_another_path(directory, log, make_follower, start, sai
     assert first.lines + second.lines == numbered(1, 300)
     assert said() == [f"{new}: the file was followed as {old}; going on at its position"]
     assert checkpoints(second) == [checkpoint_name(new)], "the other one is of no use any more"
+
+
+@pytest.mark.parametrize("call", ["lstat", "pread", "stat", "scandir"])
+def test_it_cannot_be_seen_for_a_moment(directory, log, make_follower, start, said, monkeypatch, call):
+    """An error while the position is looked for is no sign that there is none: it is looked for again, and nothing is lost."""
+    (directory / "link.log").symlink_to("app.log")
+    log.append(*numbered(1, 10))
+    first = start(end_of(make_follower, directory / "link.log"))
+    log.append(*numbered(11, 20))
+    first.follow()
+    first.stop()
+    log.append(*numbered(21, 30))
+    second, failing = end_of(make_follower, directory / "app.log"), getattr(os, call)
+    is_over = []
+
+    def fail_once(*words, **how):
+        is_ours = inspect.currentframe().f_back.f_code.co_filename == adopt.__file__
+        if is_ours and not is_over:
+            is_over.append(True)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return failing(*words, **how)
+
+    monkeypatch.setattr(opening, "RETRY_INTERVAL", 0.01)
+    monkeypatch.setattr(os, call, fail_once)
+    start(second).follow()
+
+    assert is_over
+    assert second.lines == numbered(21, 30)
+    assert "it cannot be seen whether it is of" in said()[0]
 
 
 def test_a_directory_that_was_moved(directory, log, make_follower, start, said):

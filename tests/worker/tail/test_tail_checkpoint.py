@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from following import Follower, Log, log_settings, numbered, slurp
@@ -104,6 +105,32 @@ def test_a_new_checkpoint(make_checkpoint, state_dir, umask):
     assert [path.name for path in state_dir.iterdir()] == [checkpoint.path.name]
     assert checkpoint.state == State(PATH)
     assert not checkpoint.is_broken
+
+
+@pytest.mark.parametrize("is_linked", [False, True], ids=["before-its-place", "before-its-draft-was-gone"])
+def test_killed_while_it_was_made(make_checkpoint, state_dir, is_linked):
+    """What a killed worker has left half-made is removed by the next one; what a living one makes is left to it."""
+    first = make_checkpoint()
+    os.close(first._fd)
+    stem = str(first.path).removesuffix(".checkpoint")
+    left, living, other = (Path(f"{stem}.new-{word}") for word in (pid_of_the_dead(), os.getppid(), "txt"))
+    first.path.rename(left)
+    if is_linked:
+        os.link(left, first.path)
+    living.write_bytes(b"")
+    other.write_bytes(b"")
+    make_checkpoint()
+
+    assert sorted(state_dir.iterdir()) == sorted([first.path, living, other])
+
+
+def pid_of_the_dead():
+    """The pid of a process that is gone."""
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
 
 
 def test_writes_go_to_the_slots_in_turn(make_checkpoint):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 from following import ROTATE_WAIT, numbered
+
+from fluentlite.core.rotation import is_rotated_name
+from fluentlite.worker import directory, troubles
+from fluentlite.worker.files import open_log
 
 GIB = 1 << 30
 
@@ -60,6 +65,53 @@ def test_unread_lines_are_found_in_the_copy(log, follower):
     follower.finish()
 
     assert follower.lines == ["one", "two", "three", "four"]
+
+
+@pytest.fixture
+def bad_disk(monkeypatch):
+    """Makes the disk give errors for so many files that are opened beside the log."""
+    left = []
+
+    def open_unless_bad(path):
+        if left and is_rotated_name("app.log", os.path.basename(path)):
+            left.pop()
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return open_log(path)
+
+    monkeypatch.setattr(directory, "open_log", open_unless_bad)
+    return lambda count: left.extend([None] * count)
+
+
+def test_the_copy_cannot_be_read_for_a_moment(log, follower, said, bad_disk):
+    """While the disk refuses the copy it is waited for: without it all of it would come again (T07)."""
+    log.append("one")
+    follower.start()
+    follower.follow()
+    log.append("two", "three")
+    log.copytruncate()
+    log.append("four")
+    bad_disk(1)
+    follower.finish()
+
+    assert follower.lines == ["one", "two", "three", "four"]
+    assert "a generation cannot be opened now (Input/output error)" in said()[0]
+
+
+def test_the_copy_cannot_be_read_at_all(log, follower, said, bad_disk, monkeypatch):
+    """A copy that the disk does not give for long holds up nothing: the new content is read without it (T07)."""
+    monkeypatch.setattr(troubles, "COPY_PATIENCE", 0.3)
+    log.append("one")
+    follower.start()
+    follower.follow()
+    log.append("two")
+    follower.look()
+    log.copytruncate()
+    log.append("three")
+    bad_disk(10_000)
+    follower.finish()
+
+    assert follower.lines == ["one", "three"]
+    assert any("4 bytes had not been read and are in no copy" in text for text in said())
 
 
 def test_lines_only_the_copy_has_never_been_read(log, follower):
