@@ -170,6 +170,7 @@ class Subject:
 
 
 def _live(run: Callable[[], int], stderr: str, desk: seccomp.Desk | None) -> int:
+    seccomp.die_with_parent()
     descriptor = os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.dup2(descriptor, 2)
     os.close(descriptor)

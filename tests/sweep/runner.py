@@ -130,6 +130,7 @@ def _begin(task: Task) -> tuple[int, int]:
 
 
 def _run_one(task: Task, writer: int) -> None:
+    seccomp.die_with_parent()
     seccomp.adopt_orphans()
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="fluentlite-sweep-", dir=place) as directory:

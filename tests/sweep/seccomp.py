@@ -14,6 +14,7 @@ import errno
 import fcntl
 import mmap
 import os
+import signal
 import socket
 import struct
 import time
@@ -24,7 +25,7 @@ from .calls import machine
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
-_PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 38, 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _SET_MODE_FILTER = 1
 _FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 8, 32  # a call that we know of is not interrupted by signals
 _RET_ALLOW, _RET_USER_NOTIF = 0x7FFF0000, 0x7FC00000
@@ -149,6 +150,11 @@ def answer(listener: int, notice: Notice, error: int = 0) -> None:
 def adopt_orphans() -> None:
     """Have all descendants whose parents end become children of this process."""
     _checked(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends: nothing is left of a sweep that is killed itself."""
+    _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _checked(result: int) -> int:

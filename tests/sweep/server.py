@@ -18,6 +18,8 @@ from faults.sink import Sink
 
 from fluentlite.signals import fork_child
 
+from .seccomp import die_with_parent
+
 BARRIER = "barrier"
 """Tag of a chunk of ours: when it has arrived, so has all that was sent before by whoever is gone."""
 
@@ -100,6 +102,7 @@ class WarmServer:
 
 
 def _serve(port: int, journal: str, ready: int) -> int:
+    die_with_parent()
     os.dup2(ready, 1)
     os.close(ready)
     Sink(port, journal, 0.0).run()
