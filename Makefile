@@ -4,14 +4,16 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 1800
+JOBS    ?= 4
 
 .PHONY: demo test lint bench soak sweep fuzz clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fluentlite demo $(FILES)
 
+# Most tests wait most of the time: several files at once, each by one process from its first test to its last.
 test: $(VENV)/.tested-with lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.tested-with
 	$(BIN)/ruff check .
