@@ -9,10 +9,12 @@ import pytest
 
 import fluentlite
 from fluentlite.config.model import MasterSettings
+from fluentlite.core.letter import DIRECTORY
 from fluentlite.master import control, directories, request
 from fluentlite.master.listener import Listener
 from fluentlite.master.pidfile import PidFile
 from fluentlite.trust import judge_log_dir, judge_run_dir, judge_state_dir
+from fluentlite.worker import letters
 from fluentlite.worker.checkpoint import Checkpoint
 
 ROOT = Path(fluentlite.__file__).parents[1]
@@ -43,6 +45,10 @@ def made(tmp_path):
     paths["fluentlite.sock"] = directories.socket_path(master.run_dir)
     kept += [Listener(paths["fluentlite.sock"]), Checkpoint(master.state_dir, str(tmp_path / "a.log"))]
     paths["checkpoints"] = str(kept[-1].path)
+    paths["dead-letters"] = os.path.join(master.state_dir, DIRECTORY)
+    paths["dead letters"] = os.path.join(paths["dead-letters"], "a.letter")
+    letters._make_private(paths["dead-letters"])
+    letters._write(paths["dead-letters"], "a.letter", b"")
     yield paths
     for one in kept:
         one.close()
