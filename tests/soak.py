@@ -40,9 +40,6 @@ MOST_OUTAGE = 10.0
 JUDGED_AFTER = 60.0
 """Seconds after which complete generations are judged and forgotten: longer than anything can be on its way."""
 
-EVIDENCE_KEPT = 900.0
-"""Seconds for which it is remembered what happened to whom."""
-
 STEP = 0.02
 """Seconds between two writes of a log: a line at a time would measure the writers."""
 
@@ -98,7 +95,7 @@ class Soak:
             scene.run_for(min(next_at, end) - time.monotonic())
             self._mend(time.monotonic())
             self._measure(time.monotonic())
-            scene.forget(now - JUDGED_AFTER, now - EVIDENCE_KEPT)
+            scene.forget(now - JUDGED_AFTER)
             if now >= say_at:
                 say_at += 60
                 self._say(scene.report(), "not yet there")

@@ -44,6 +44,7 @@ class Generation:
         fragments: Lines without a newline, or without their beginning; with what has brought them.
         excused_at: Since when what has not arrived need not arrive (monotonic seconds).
         complete_since: Since when all has arrived, by the last look.
+        began_at: When it was begun (monotonic seconds).
     """
 
     number: int
@@ -56,6 +57,7 @@ class Generation:
     fragments: dict[bytes, list[Reception]] = field(default_factory=dict)
     excused_at: float | None = None
     complete_since: float | None = None
+    began_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_excused(self) -> bool:

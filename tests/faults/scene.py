@@ -15,6 +15,9 @@ from .server import Server
 STEP = 0.01
 """Seconds between two looks at everything."""
 
+EVIDENCE_MARGIN = 60.0
+"""Seconds for which more is remembered of what happened than of the lines: longer than anything is on its way."""
+
 MOST_SILENCE = 10.0
 """Seconds without a new line after which nothing will come any more; longer than all waits of *QUICK* together."""
 
@@ -226,11 +229,15 @@ class Scene:
             server.up()
         self.agent.start()
 
-    def forget(self, before: float, evidence_before: float) -> None:
-        """Judge and forget what was complete *before* then, and what happened long ago (monotonic)."""
+    def forget(self, before: float) -> None:
+        """
+        Judge and forget what was complete *before* then (monotonic), and what happened before all that is left began.
+
+        What came twice is judged as long as its generation is remembered, so what explains it must be, too.
+        """
         for log in self.logs:
             log.model.forget(before)
-            log.evidence.forget(evidence_before)
+            log.evidence.forget(log.model.generations[0].began_at - EVIDENCE_MARGIN)
 
     def finish(self, *, most_silence: float = MOST_SILENCE) -> Report:
         """Mend everything, wait until all has arrived, restart the agent once more, and judge."""

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from .fleet import Fleet
+from .receptions import Disturbance
 
 
 @pytest.fixture
@@ -57,3 +58,16 @@ def test_a_worker_that_dies_by_itself(fleet):
     report = fleet.finish()
 
     assert [problem for problem in report.problems if "was killed by SIGKILL; the next one" in problem]
+
+
+def test_what_explains_is_remembered_as_long_as_the_lines(fleet):
+    """In a run of hours a generation can stay for long: nothing that explains its repetitions is forgotten before it is."""
+    log = fleet.logs[0]
+    began = log.model.generations[0].began_at
+    log.evidence.note(Disturbance("long ago", began + 1.0, began + 2.0))
+    fleet.forget(began + 3600.0)
+    assert [disturbance.what for disturbance in log.evidence.disturbances] == ["long ago"]
+
+    log.model.generations[0].began_at = began + 3600.0
+    fleet.forget(began + 3600.0)
+    assert log.evidence.disturbances == []
