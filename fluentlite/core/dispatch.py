@@ -1,5 +1,8 @@
 """
-Which chunks go on a connection, and when: all in order, or, while the oldest one is on trial, one at a time.
+Which chunks go on a connection, and when: all in order, or one at a time while the oldest one is suspected, or on trial.
+
+A chunk is suspected when it has failed again and again, or is a part of one that has. What went behind it could be
+acknowledged before it, and would come again after a restart: its position moves in order. So nothing goes behind it.
 
 The caller has the connections. It sends what ``connected``, ``added`` and ``acknowledged`` return, and says how each
 connection ended.
@@ -72,6 +75,7 @@ class Dispatch(Generic[ServerT]):
         self._witness: Chunk | None = None  # the one that this connection began with
         self._is_witnessed = False  # and it was acknowledged
         self._doubts: dict[str, int] = {}  # how often chunks failed as witnesses of this trial
+        self._suspect = ""  # id of the suspected chunk that goes alone on this connection
 
     @property
     def on_trial(self) -> Chunk | None:
@@ -86,7 +90,7 @@ class Dispatch(Generic[ServerT]):
     def wants_chunk(self, most: int) -> bool:
         """Whether another chunk can go, of at most *most* on their way; on trial, whether there is no witness."""
         if self._trial is None:
-            return len(self.in_flight) < most
+            return not self._suspect and len(self.in_flight) < most
         return not self._candidates() and self.in_flight.acknowledged_early < MOST_WITNESSES
 
     def skips(self, server: ServerT, now: float) -> bool:
@@ -99,7 +103,7 @@ class Dispatch(Generic[ServerT]):
         """A new connection is established; returns what it begins with."""
         self._witness, self._is_witnessed = None, False
         if self._trial is None:
-            return list(self.in_flight.unacknowledged())
+            return self._next()
         if self._trial.wants_witness(server, now) and self._candidates():
             self._witness = self._next_witness()
             return [self._witness]
@@ -108,27 +112,36 @@ class Dispatch(Generic[ServerT]):
     def added(self, chunk: Chunk) -> list[Chunk]:
         """*chunk* is the newest; returns it if it goes at once."""
         self.in_flight.add(chunk)
-        return [] if self._trial is not None else [chunk]
+        return [] if self._trial is not None or self._suspect else [chunk]
 
     def acknowledged(self, server: ServerT, ids: Iterable[str]) -> list[Chunk]:
         """*server* has taken the chunks *ids*; returns what it is sent next, on the same connection."""
         ids = list(ids)
         self._outages.works(server)
         self.in_flight.acknowledge(ids)
-        trial = self._trial
+        trial, head = self._trial, self.in_flight.head
         if trial is None:
-            return []
-        head = self.in_flight.head
+            return self._next() if self._suspect and (head is None or head.id != self._suspect) else []
         if head is None or head.id != trial.record:
             self._close()
-            return list(self.in_flight.unacknowledged())
+            return self._next()
         if self._witness is None or self._witness.id not in ids:
             return []
         self._is_witnessed = True
         return [head]
 
+    def _next(self) -> list[Chunk]:
+        """Return what can go on a connection on which nothing is on its way."""
+        head = self.in_flight.head
+        if head is not None and self._can_refuse and self.in_flight.failures(head) >= SPLIT_AFTER - 1:
+            self._suspect = head.id
+            return [head]
+        self._suspect = ""
+        return list(self.in_flight.unacknowledged())
+
     def ended(self, server: ServerT, ending: Ending, now: float) -> Chunk | None:
         """A connection that was established has ended; returns the chunk that is cut because of that, if one is."""
+        self._suspect = ""
         if self._trial is None:
             cut = self.in_flight.fail(self._encoder)
             self._open(now)

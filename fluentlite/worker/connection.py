@@ -19,6 +19,9 @@ from fluentlite.worker.beginning import new_session, transport_over
 from fluentlite.worker.dial import Dialer
 from fluentlite.worker.outgoing import Outgoing
 
+TLS_GRACE = 0.5
+"""Seconds within which a server that does not accept our certificate says so."""
+
 
 class Connection:
     """
@@ -63,6 +66,14 @@ class Connection:
     @property
     def is_established(self) -> bool:
         return self.was_established and not self.error
+
+    @property
+    def proven_at(self) -> float:
+        """When it is sure that the server has accepted us: in TLS 1.3 one that does not like our certificate says so late."""
+        if not self.is_established:
+            return math.inf
+        tells_late = self._settings.tls is not None and self._settings.security is None and not self.acks
+        return self.established_at + TLS_GRACE if tells_late else 0.0
 
     @property
     def has_news(self) -> bool:

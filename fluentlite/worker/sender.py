@@ -93,7 +93,7 @@ class Sender:
     @property
     def wants_chunk(self) -> bool:
         """Whether another chunk could be sent now. What cannot be sent is not read."""
-        is_leaving = self._next_link is not None and self._next_link.is_established
+        is_leaving = self._next_link is not None and time.monotonic() >= self._next_link.proven_at
         return (
             self.is_connected and not is_leaving and self._dispatch.wants_chunk(self._settings.max_in_flight)
         )
@@ -109,6 +109,8 @@ class Sender:
             deadlines.append(self._retry_at)
         elif self._next_link is None:
             deadlines.append(self._renewal.deadline)
+        elif time.monotonic() < self._next_link.proven_at:
+            deadlines.append(self._next_link.proven_at)
         return min(deadlines)
 
     def send(self, chunk: Chunk, now: float) -> None:
@@ -130,6 +132,7 @@ class Sender:
     def give_up(self, now: float) -> None:
         """What ``refusal`` returned lies in a file: go on without it."""
         self._dispatch.give_up(now)
+        self._troubles.trial_over()
         self._choice.start_round()
         self._retry_at = now
 
@@ -263,13 +266,14 @@ class Sender:
         if candidate is None or link is None:
             return
         if candidate.is_closed:
-            log.info("%s; staying with %s", candidate.error, link.server)
+            self._troubles.not_renewed(candidate, link.server)
             self._try_candidate()
             if self._next_link is None:
                 self._renewal.put_off(now)
-        elif candidate.is_established and not (self.in_flight and link.is_established):
+        elif now >= candidate.proven_at and not (self.in_flight and link.is_established):
             # No ack can come on the other one: nothing is sent twice by changing over now.
             link.close()
+            self._troubles.renewed(candidate.server)
             self._link, self._next_link, self._is_announced = candidate, None, False
             # Should it turn out to be useless, the others are next.
             self._choice.start_round(avoid=candidate.server, is_stuck=True)
@@ -281,6 +285,8 @@ class Sender:
         if not acked:
             return
         self._transmit(self._dispatch.acknowledged(link.server, acked), now)
+        if self._dispatch.on_trial is None:
+            self._troubles.trial_over()
         self._send_loose()
         if self._choice.is_primary(link.server):
             self._renewal.primary_works()

@@ -28,12 +28,13 @@ class ServerTroubles:
         self.reasons: dict[Server, str] = {}
         self._unreachable: dict[Server, Condition] = {}
         self._mute = Condition(log)
+        self._trial, self._renewal = Condition(log, logging.WARNING), Condition(log, logging.WARNING)
         self._overdue = 0
 
     @property
     def messages(self) -> list[str]:
         """All there are, the most important one first."""
-        conditions = [self._mute, *self._unreachable.values()]
+        conditions = [self._mute, self._trial, *self._unreachable.values()]
         return [condition.message for condition in conditions if condition.message]
 
     def failed(self, link: Connection, *, is_needed: bool) -> None:
@@ -43,7 +44,7 @@ class ServerTroubles:
             self._with(link.server).raise_(f"{link.error}; lines wait in the log until a server takes them")
         else:
             log.info("%s (idle)", link.error)
-        self._overdue += link.is_overdue
+        self._overdue += link.is_overdue and not self._trial.message
         if self._overdue >= MUTE_AFTER:
             self._mute.raise_(
                 f"{link.server}: it takes chunks but has acknowledged none of the last {MUTE_AFTER}; every repetition "
@@ -75,13 +76,25 @@ class ServerTroubles:
             chunk.id, chunk.count, chunk.size, SPLIT_AFTER,
         )  # fmt: skip
 
-    @staticmethod
-    def on_trial(chunk: Chunk) -> None:
+    def on_trial(self, chunk: Chunk) -> None:
         """*chunk* is one record, and goes alone now."""
-        log.warning(
-            "one record (chunk %s, %d bytes) was not acknowledged %d times in a row; it is tried alone now, to see "
-            "whether servers refuse it or are out of order", chunk.id, chunk.size, SPLIT_AFTER,
-        )  # fmt: skip
+        self._trial.raise_(
+            f"one record (chunk {chunk.id}, {chunk.size} bytes) was not acknowledged {SPLIT_AFTER} times in a row; it is "
+            "tried alone now, to see whether servers refuse it or are out of order: lines wait behind it until a server "
+            "takes it, or it is put into dead-letters"
+        )
+
+    def trial_over(self) -> None:
+        """No record is on trial any more."""
+        self._trial.clear("the record that was tried alone holds up nothing any more")
+
+    def not_renewed(self, candidate: Connection, server: Server) -> None:
+        """The connection that was to follow that to *server* has failed."""
+        self._renewal.raise_(f"{candidate.error}; staying with {server}")
+
+    def renewed(self, server: Server) -> None:
+        """*server* has the new connection."""
+        self._renewal.clear(f"{server}: connected anew")
 
     def _with(self, server: Server) -> Condition:
         return self._unreachable.setdefault(server, Condition(log))

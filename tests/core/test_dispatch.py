@@ -138,6 +138,34 @@ def test_without_acks_there_is_no_trial():
     assert bench.connect() == [X, A]
 
 
+def test_nothing_goes_behind_a_suspected_chunk():
+    """
+    What has failed twice, and the parts of what was cut, go one at a time: a server that drops one of them silently would
+    acknowledge those behind it, and these would come again after a restart (S28, S36).
+    """
+    bench = Bench(large := chunk(9, 20), A, B)
+    assert bench.connect() == [large, A, B]
+    bench.end(begun=large)
+    assert bench.connect() == [large, A, B]
+    bench.end(begun=large)
+    assert bench.connect() == [large]
+    assert not bench.dispatch.wants_chunk(9)
+    assert bench.dispatch.added(C) == []
+    bench.end(begun=large)
+
+    [part] = bench.connect()
+    sent = []
+    while part.source == "file" and part.steps[0].place:
+        sent.append(part)
+        following = bench.dispatch.acknowledged("s", [part.id])
+        if len(following) > 1:
+            break
+        [part] = following
+    assert sum(one.count for one in sent) == 20
+    assert following == [A, B, C], "the rest goes together again"
+    assert bench.dispatch.wants_chunk(9)
+
+
 def test_without_a_witness_the_record_waits():
     """With nothing behind it, it is tried alone, and one more chunk is asked for (S36)."""
     bench = Bench(X).put_on_trial().try_alone(times=20)

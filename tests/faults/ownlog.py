@@ -21,6 +21,8 @@ EXPECTED = re.compile(
             r"inotify is not available \(Too many open files\)",  # somebody else has taken all instances
             r": inotify watches it again$",
             r"was not acknowledged \d+ times in a row; (sending it in parts|it is tried alone now)",
+            r"the record that was tried alone holds up nothing any more$",
+            r"; staying with |: connected anew$",
             r"stopped with \d+ chunks unacknowledged; they are sent again at the next start",
         )
     )

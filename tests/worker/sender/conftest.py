@@ -16,6 +16,7 @@ EXPECTED = re.compile(
     r"|: it takes lines again$|: not needed now, .* takes the lines$|: it acknowledges again$"
     r"|: it takes chunks but has acknowledged none of the last 3; "
     r"| was not acknowledged 3 times in a row; sending it in parts$"
+    r"|; staying with |: connected anew$|^the record that was tried alone holds up nothing any more$"
     r"|^one record .* was not acknowledged 3 times in a row; it is tried alone now, "
 )
 """What a sender may say above the level of information when servers fail."""

@@ -191,6 +191,29 @@ def test_a_renewal_over_tls(serve, authority):
         assert sending.sender.in_flight.resent == 0
 
 
+def test_a_renewal_that_is_refused(serve, authority, said):
+    """
+    A certificate that has expired meanwhile does not cost the connection in use: in TLS 1.3 the server says so when we
+    think that all is done, and that is waited for; it is told, since the next connection may be needed (S25).
+    """
+    server = serve(tls=authority.server(clients=authority))
+    own, expired = authority.issue("client.example"), authority.issue("client.example", days=-1)
+    with Sending(server, tls=authority.client(own)) as sending:
+        sending.deliver(b"a")
+        for old, new in ((own.key_file, expired.key_file), (own.cert_file, expired.cert_file)):
+            Path(new).rename(old)
+        sending.sender.reconnect(time.monotonic())
+        sending.until(lambda: said())
+        sending.deliver(b"b")
+        assert sending.sender.connects == 1
+        assert [one.connection for one in server.chunks] == [0, 0]
+        (text,) = said()
+        assert (
+            f"our certificate has expired; see cert_file and key_file in [forward.tls], and its own log; staying with {server.address}"
+            in text
+        )
+
+
 # -- whom it refuses ----------------------------------------------------------------------------------
 
 
