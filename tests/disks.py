@@ -21,7 +21,8 @@ class RealDisk:
     def __init__(self, directory):
         self.directory, self._failing = directory, 0
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64", "fluentlite-test", directory], check=True
+            ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=755", "fluentlite-test", directory],
+            check=True,
         )
 
     def fail(self, number):

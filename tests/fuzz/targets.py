@@ -37,6 +37,7 @@ from fluentlite.core.position import (
     checkpoint_name,
     encode_slot,
     newest,
+    split_slots,
 )
 from fluentlite.core.printing import json_lines, raw_lines
 from fluentlite.core.rotation import Identity
@@ -187,7 +188,7 @@ def slot_of(payload: bytes, *, sequence: int = 1, magic: bytes = MAGIC) -> bytes
 
 def _checkpoint(data: bytes) -> None:
     """What does not begin as a slot does is the content of one: no fuzzer guesses a checksum."""
-    slots = [data[:SLOT_SIZE], data[SLOT_SIZE:]] if data.startswith(b"FLUENTL") else [slot_of(data)]
+    slots = split_slots(data) if data.startswith(b"FLUENTL") else [slot_of(data)]
     try:
         sequence, state, _problems = newest(slots)
     except SlotError as exc:

@@ -14,7 +14,7 @@ from faults.model import Model
 from faults.writer import LogWriter
 
 from fluentlite.config.model import ForwardSettings, LogSettings, Server, TailSettings
-from fluentlite.core.position import SLOT_SIZE, checkpoint_name, newest
+from fluentlite.core.position import checkpoint_name, newest, split_slots
 from fluentlite.daemon import _Work
 from fluentlite.logfile import log_descriptors, start_log
 from fluentlite.master.plan import Spec
@@ -110,7 +110,7 @@ class WorkerScene(Scene):
             data = (self.state_dir / checkpoint_name(str(self.path))).read_bytes()
         except FileNotFoundError:
             return False
-        return newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])[1].is_started
+        return newest(split_slots(data))[1].is_started
 
     def succeed(self) -> None:
         if self._is_recorded() and not self.writer.has_half:

@@ -19,7 +19,7 @@ from sending import forward_settings
 from servers import ScriptedServer, ack_all
 
 from fluentlite.core.letter import decode_letter, name_prefix
-from fluentlite.core.position import SLOT_SIZE, newest
+from fluentlite.core.position import newest, split_slots
 from fluentlite.worker import letters
 from fluentlite.worker.checkpoint import checkpoint_path
 
@@ -68,7 +68,7 @@ def letters_of(worker):
 
 def position_of(worker):
     data = checkpoint_path(str(worker.state_dir), str(worker.path)).read_bytes()
-    _, state, _ = newest([data[:SLOT_SIZE], data[SLOT_SIZE:]])
+    _, state, _ = newest(split_slots(data))
     return state.points[-1].offset if state.points else 0
 
 
@@ -194,7 +194,7 @@ def test_no_room_for_a_letter(make, server, monkeypatch):
     with worker:
         process = psutil.Process(worker.pid)
         hard = process.rlimit(psutil.RLIMIT_FSIZE)[1]
-        process.rlimit(psutil.RLIMIT_FSIZE, (100_000, hard))
+        process.rlimit(psutil.RLIMIT_FSIZE, (140_000, hard))  # its checkpoint fits
         size = worker.append(text(lines))
         score = worker.wait_for(lambda score: "cannot be put there" in score.last_error)
         assert "File too large" in score.last_error
