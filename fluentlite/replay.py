@@ -14,6 +14,7 @@ from dataclasses import replace
 from fluentlite.config.load import load
 from fluentlite.config.model import DEFAULT_CONFIG_PATH, ForwardSettings, LogSettings, Settings
 from fluentlite.config.problems import shown
+from fluentlite.core.display import defuse
 from fluentlite.core.forward import ChunkEncoder
 from fluentlite.core.letter import Letter, decode_letter
 from fluentlite.errors import ConfigError, LetterError
@@ -62,13 +63,13 @@ def run_replay(argv: Sequence[str]) -> int:
         try:
             said = _replay(path, settings, options.log, keep=options.keep)
         except LetterError as exc:
-            say(f"fluentlite replay: {shown(path)}: {exc}. It stays where it is.", is_error=True)
+            say(f"fluentlite replay: {defuse(path)}: {exc}. It stays where it is.", is_error=True)
             are_delivered = False
         except KeyboardInterrupt:
-            say(f"fluentlite replay: {shown(path)}: interrupted before a server had acknowledged it. It stays where it is.", is_error=True)  # fmt: skip
+            say(f"fluentlite replay: {defuse(path)}: interrupted before a server had acknowledged it. It stays where it is.", is_error=True)  # fmt: skip
             return INTERRUPTED
         else:
-            say(f"{shown(path)}: {said}")
+            say(f"{defuse(path)}: {said}")
     return 0 if are_delivered else 1
 
 

@@ -81,6 +81,6 @@ def _is_decided(link: Connection) -> bool:
 
 def _finding(link: Connection) -> Finding:
     if link.is_closed:
-        end = "" if link.error.endswith("?") else "."
+        end = "" if link.error.endswith(("?", ".")) else "."
         return Finding("error", "servers", f"{link.error}{end} Look there, or correct what is configured.")
     return Finding("ok", "servers", f"{link.server} takes a connection of ours")

@@ -269,6 +269,8 @@ class _JsonReader:
 
 def _shown(response: object) -> str:
     """What a peer sent, short and harmless enough for our log."""
+    if isinstance(response, bytes):
+        response = response.decode("utf-8", "surrogateescape")
     try:
         text = ascii(response)
     except RecursionError:

@@ -38,6 +38,12 @@ FALLING_BEHIND = 4096.0
 """Bytes a second by which a lag must grow to mean something."""
 
 
+_UNREACHED = ("refused; lines", "no answer", "No route", "unreachable", "resolved", "no server has accepted")
+"""Words by which a worker says that it has not reached a server; of those that it has, it says what to do."""
+
+_MEND_CONNECTION = 'mend that, there or here; it is tried again by itself. "fluentlite check --connect" tells at once whether it works.'
+
+
 class Cause(enum.IntEnum):
     """Why a worker is not well, the worst first."""
 
@@ -86,7 +92,9 @@ def trouble_of(worker: WorkerStatus, trend: Trend = UNKNOWN) -> Trouble | None:
         return None
     is_other = cause is not Cause.DEAD_LETTERS and is_lying(worker.last_error)
     said = "" if is_other else worker.last_error
-    return Trouble(cause, _sentence(said or _wrong(cause, worker, trend)), _next_step(cause))
+    has_remedy = cause is Cause.CONNECTING and bool(said) and not any(words in said for words in _UNREACHED)
+    next_step = _MEND_CONNECTION if has_remedy else _next_step(cause)
+    return Trouble(cause, _sentence(said or _wrong(cause, worker, trend)), next_step)
 
 
 def _cause(worker: WorkerStatus, trend: Trend) -> Cause | None:

@@ -7,10 +7,12 @@ from typing import NoReturn
 
 from fluentlite.errors import AuthenticationError, RemoteProtocolError
 
-_HOSTNAME_MISMATCH, _IP_MISMATCH, _EXPIRED, _NOT_YET = 62, 64, 10, 9
+_HOSTNAME_MISMATCH, _IP_MISMATCH, _EXPIRED, _NOT_YET, _NO_ISSUER = 62, 64, 10, 9, 20
 """X509_V_ERR_* of OpenSSL."""
 
 _NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "BAD_RECORD_TYPE"}  # fmt: skip
+
+_OTHER_VERSION = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE", "NO_SHARED_CIPHER", "TLSV1_ALERT_INSUFFICIENT_SECURITY", "WRONG_SSL_VERSION"}  # fmt: skip
 
 _OF_OUR_CERTIFICATE = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it asks for a client certificate",
@@ -36,11 +38,9 @@ def raise_reason(exc: ssl.SSLError, *, is_open: bool, is_client: bool) -> NoRetu
     """
     reason = exc.reason or ""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        raise AuthenticationError(
-            f"its certificate is not accepted: {exc.verify_message}{_remedy(exc.verify_code)}"
-            if is_client
-            else f"its certificate is not accepted: {exc.verify_message}"
-        ) from exc
+        remedy = _remedy(exc.verify_code) if is_client else ""
+        said = exc.verify_message.rstrip(".")
+        raise AuthenticationError(f"its certificate is not accepted: {said}{remedy}") from exc
     if reason in _OF_OUR_CERTIFICATE:
         remedy = "; see cert_file and key_file in [forward.tls], and its own log" if is_client else ""
         raise AuthenticationError(f"{_OF_OUR_CERTIFICATE[reason]}{remedy}") from exc
@@ -49,6 +49,10 @@ def raise_reason(exc: ssl.SSLError, *, is_open: bool, is_client: bool) -> NoRetu
     if reason in _NO_TLS and not is_open:
         who = "is its Forward input one with TLS?" if is_client else "has the client no TLS?"
         raise RemoteProtocolError(f"what it sends is no TLS; {who}") from exc
+    if reason in _OTHER_VERSION:
+        raise RemoteProtocolError(
+            f"TLS failed: {words(exc)}; both must speak TLS 1.2 or newer, with a cipher in common"
+        ) from exc
     raise RemoteProtocolError(f"TLS failed: {words(exc)}") from exc
 
 
@@ -61,6 +65,11 @@ def _remedy(code: int) -> str:
         return "; renew it there (or the authority's in ca_file), or correct the clock here"
     if code == _NOT_YET:
         return "; correct the clock here"
+    if code == _NO_ISSUER:
+        return (
+            "; set ca_file in [forward.tls] to the authority that has signed it, or, if it is, let the server send the "
+            "certificates between the two"
+        )
     return "; set ca_file in [forward.tls] to the authority that has signed it"
 
 

@@ -255,12 +255,13 @@ class Connection:
             self._delivered.append(outgoing.chunk_id)
 
     def _hint(self) -> str:
-        """Whoever is refused by a server in TLS 1.3 has sent a chunk by then, and the alert may be lost on its way back."""
+        """What it may mean that a server ends a connection on which it has never said anything."""
         is_through = self._transport is not None and self._transport.is_open
-        if self._settings.tls is None or self._settings.security is not None or not is_through:
+        if self.acks or self.is_refused or not is_through or self._settings.security is not None:
             return ""
-        if self.acks or self.is_refused:
-            return ""
+        if self._settings.tls is None:
+            return " before it had acknowledged anything; does it want TLS?"
+        # In TLS 1.3 a server looks at our certificate when we have sent a chunk by then, and its alert may be lost.
         return " before it had answered; does it accept our certificate? See cert_file and key_file in [forward.tls], and its own log"
 
     def _read_rest(self) -> None:
@@ -279,7 +280,7 @@ class Connection:
         # A network that fails does not speak for the server.
         is_left = isinstance(exc, PeerClosedError | ConnectionResetError | BrokenPipeError)
         self.is_left = self.is_left or (is_left and not self.error)
-        self._fail(_reason(exc) + self._hint())
+        self._fail(_reason(exc) + (self._hint() if is_left else ""))
 
     def _fail(self, reason: str) -> None:
         if not self.error:
@@ -287,4 +288,4 @@ class Connection:
 
 
 def _reason(exc: Exception) -> str:
-    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc).rstrip(".")

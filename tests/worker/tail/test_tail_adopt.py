@@ -112,8 +112,9 @@ def test_it_cannot_be_seen_for_a_moment(directory, log, make_follower, start, sa
     is_over = []
 
     def fail_once(*words, **how):
-        is_ours = inspect.currentframe().f_back.f_code.co_filename == adopt.__file__
-        if is_ours and not is_over:
+        caller = inspect.currentframe().f_back
+        callers = {caller.f_code.co_filename, caller.f_back.f_code.co_filename}
+        if adopt.__file__ in callers and not is_over:
             is_over.append(True)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return failing(*words, **how)
