@@ -8,7 +8,9 @@ import time
 import behaviours
 import pytest
 from behaviours import ack_all
-from sending import Sending, numbered
+from clients import eventually
+from sending import Sending, Worker, forward_settings, numbered, size_of
+from servers import ScriptedServer
 
 from fluentlite.core import trial
 from fluentlite.core.retry import Backoff
@@ -272,3 +274,25 @@ def test_messages_wait_for_the_end_of_a_trial(serve):
         tags = [one.tag for one in server.chunks]
         assert tags.count("ping") == 1
         assert all(one.lines() != [lines[3]] for one in server.chunks[tags.index("ping") :])
+
+
+def test_stopped_while_a_silent_server_drops_a_record(tmp_path):
+    """
+    A server that drops a record silently and takes all others, as Fluentd above its limit, gets nothing twice, also if
+    the worker is stopped and started before the record is in its letter (S28, S34).
+    """
+    record = b"x" * 300_000
+    lines = [*numbered(1, 500), record, *numbered(501, 1100)]
+    with ScriptedServer(behaviours.size_limit(200_000, close=False)) as server:
+        forward = forward_settings([server], ack_response_timeout=0.3, reconnect_wait_max=0.5)
+        worker = Worker(tmp_path, forward)
+        worker.write(*lines)
+        with worker:
+            eventually(lambda: worker.position() == size_of(lines[:500]))
+            worker.stop()
+            worker.start()
+            eventually(lambda: worker.position() == size_of(lines), timeout=60.0)
+            worker.stop()
+        assert sorted(server.lines(acked=True)) == sorted(one for one in lines if one is not record)
+        (letter,) = (tmp_path / "state" / "dead-letters").iterdir()
+        assert record in letter.read_bytes()
