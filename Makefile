@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SECONDS ?= 1800
-JOBS    ?= 4
+JOBS    ?= 3
 
 .PHONY: demo test lint bench soak sweep fuzz clean
 

@@ -1,5 +1,6 @@
 """A log and somebody who follows it."""
 
+import gc
 import logging
 import os
 import shutil
@@ -29,6 +30,7 @@ def log(directory):
 @pytest.fixture
 def make_follower(log, tmp_path):
     """Make followers, not started, with their settings; what they open is closed, and nothing is left open."""
+    gc.collect()  # what tests before this one have left open is no affair of ours
     before, made = open_descriptors(), []
 
     def make(path=None, **settings):
