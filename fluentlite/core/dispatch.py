@@ -48,11 +48,13 @@ class Ending:
         begun: Id of the last chunk of which the kernel took something.
         is_answer: The server closed or reset it, or an ack was overdue: what a server does that refuses a chunk. Not
             so if the network failed, if the server took no bytes or sent nonsense.
+        is_silence: An ack was overdue.
         reason: Of its end.
     """
 
     begun: str
     is_answer: bool
+    is_silence: bool
     reason: str
 
 
@@ -74,6 +76,7 @@ class Dispatch(Generic[ServerT]):
         self._trial: Trial[ServerT] | None = None
         self._witness: Chunk | None = None  # the one that this connection began with
         self._is_witnessed = False  # and it was acknowledged
+        self._is_behind = False  # the witness was sent behind the record, not before it
         self._doubts: dict[str, int] = {}  # how often chunks failed as witnesses of this trial
         self._suspect = ""  # id of the suspected chunk that goes alone on this connection
 
@@ -101,13 +104,15 @@ class Dispatch(Generic[ServerT]):
 
     def connected(self, server: ServerT, now: float) -> list[Chunk]:
         """A new connection is established; returns what it begins with."""
-        self._witness, self._is_witnessed = None, False
-        if self._trial is None:
+        self._witness, self._is_witnessed, self._is_behind = None, False, False
+        head = self.in_flight.head
+        if self._trial is None or head is None:
             return self._next()
-        if self._trial.wants_witness(server, now) and self._candidates():
-            self._witness = self._next_witness()
-            return [self._witness]
-        return [chunk for chunk in [self.in_flight.head] if chunk is not None]
+        if not self._trial.wants_witness(server, now) or not self._candidates():
+            return [head]
+        self._witness = self._next_witness()
+        self._is_behind = self._trial.is_silent(server)
+        return [head, self._witness] if self._is_behind else [self._witness]
 
     def added(self, chunk: Chunk) -> list[Chunk]:
         """*chunk* is the newest; returns it if it goes at once."""
@@ -128,7 +133,7 @@ class Dispatch(Generic[ServerT]):
         if self._witness is None or self._witness.id not in ids:
             return []
         self._is_witnessed = True
-        return [head]
+        return [] if self._is_behind else [head]
 
     def _next(self) -> list[Chunk]:
         """Return what can go on a connection on which nothing is on its way."""
@@ -146,17 +151,31 @@ class Dispatch(Generic[ServerT]):
             cut = self.in_flight.fail(self._encoder)
             self._open(now)
             return cut
+        if self._is_behind and not ending.is_silence:
+            self._trial.answered(
+                server, silently=False
+            )  # it is the record or the witness that it does not like
+            return None
         if self._witness is not None and not self._is_witnessed:
             self._trial.witness_failed(server)
             self._outages.failed(server, now)
             self._doubts[self._witness.id] = self._doubt(self._witness) + 1
             return self.in_flight.fail(self._encoder, self._witness)
-        if ending.is_answer and ending.begun == self._trial.record:
-            if self._is_witnessed:
-                self._trial.refused(server, ending.reason)
-            else:
-                self._trial.failed_alone(server)
+        if ending.is_answer and (self._is_behind or ending.begun == self._trial.record):
+            self._judge(server, ending)
         return None
+
+    def _judge(self, server: ServerT, ending: Ending) -> None:
+        """The record was not acknowledged on a connection that *server* ended, or let become overdue."""
+        trial = self._trial
+        if trial is None:
+            return
+        if self._witness is None:
+            trial.failed_alone(server)
+        elif self._is_behind == ending.is_silence:
+            trial.refused(server, ending.reason)
+        # Else the witness was before the record, and silence may be slowness: next time it goes behind.
+        trial.answered(server, silently=ending.is_silence)
 
     def unreached(self, server: ServerT, now: float) -> None:
         """A connection to *server* could not be established."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 
 from fluentlite.core.cutting import bounds, shares
+from fluentlite.core.lines import MARKER_SIZE
 from fluentlite.core.squeeze import squeeze
 
 
@@ -44,8 +45,7 @@ class Place:
     Attributes:
         first: Entries of the step before it.
         step_start: Where the step's lines begin in the file.
-        is_last: It ends with the step. Only then its delivery moves the position: a start can read on between two
-            steps, not within one.
+        is_last: Its delivery moves the position: it ends with the step, or where its lines end in the file is known.
         start, end: Bytes of the file from which its entries were made.
         is_exact: False where lines of the step were cut or passed over: then *start* and *end* are the step's.
     """
@@ -64,8 +64,8 @@ class Step:
     Entries made from one read, or a piece of them: *count* entries, from lines that end at *end*.
 
     Attributes:
-        size: Bytes of the file that its delivery delivers; of a step's pieces, the last one has them all.
-        end: The position once it has been delivered; of a piece, the step's.
+        size: Bytes of the file that its delivery delivers; of a step's pieces that do not know theirs, the last one has all.
+        end: The position once it has been delivered; of a piece that does not know its own, the step's.
         place: Of a piece.
     """
 
@@ -120,7 +120,7 @@ class Chunk:
 
     @property
     def moves_position(self) -> bool:
-        """Whether its step ends with it: a piece before that leaves the position where the step begins."""
+        """Whether a start can read on behind it; a piece that does not know where that is leaves the position as it was."""
         place = self.steps[-1].place
         return place is None or place.is_last
 
@@ -210,14 +210,21 @@ class ChunkEncoder:
         sizes = [entry.line_size + 1 for entry in entries]
         # Of lines that were cut, or passed over, nobody knows how many bytes of the file they were.
         is_exact = whole.is_exact or (step.place is None and sum(sizes) == step.size)
-        pieces = []
+        pieces, window = [], b""
         for first, end in shares(len(entries)):
             is_last = whole.is_last and end == len(entries)
             begin = whole.start + sum(sizes[:first]) if is_exact else whole.start
             over = begin + sum(sizes[first:end]) if is_exact else whole.end
+            size, position = step.size if is_last else 0, step.end
+            if is_exact and not self._as_json:  # JSON may not have a line's own bytes
+                lines = b"".join(entry.line + b"\n" for entry in entries[first:end])
+                window = (window + lines)[-MARKER_SIZE:]
+                size, is_last = over - begin, True
+                if over != step.end.offset:
+                    position = Position(step.end.generation, over, window)
             place = Place(whole.first + first, whole.step_start, is_last, begin, over, is_exact)
             text = step.entries[entries[first].start : entries[end - 1].end]
-            pieces.append(Step(text, end - first, step.size if is_last else 0, step.end, place))
+            pieces.append(Step(text, end - first, size, position, place))
         return pieces
 
     def _packed_forward(self, steps: Sequence[Step], option: dict[str, Any]) -> tuple[bytes, ...]:

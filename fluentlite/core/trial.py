@@ -4,8 +4,9 @@ Whether a record is refused by every server, or only waits for one: decided stri
 A record (a chunk that cannot be cut any more) is on trial when it is the oldest one and has failed again and again.
 From then on nothing goes with it: it is *alone* on its connections. A **refusal** by a server is: on one connection
 the server acknowledged a *witness*, a later line of the same log, and the record, sent alone directly after that, made
-it close the connection or was not acknowledged in time. So a server that acknowledges nothing, for whatever reason and
-however long, refuses nothing.
+it close the connection. Or, where it says nothing: the witness was sent directly *behind* the record and acknowledged,
+and the record was not, in time; a server that is only slow acknowledges what came first before what came later. So a
+server that acknowledges nothing, or late, for whatever reason and however long, refuses nothing.
 
 Witnesses overtake the record, so they are asked for rarely: the record is tried first and alone ``ALONE_TRIES``
 times, then one witness is sent; if that is not acknowledged either, nothing is wrong with the record, and it is tried
@@ -64,6 +65,8 @@ class _Judge:
     alone_left: int = ALONE_TRIES
     refusals: int = 0
     reason: str = ""
+    is_silent: bool = False
+    """What it does not take it does not acknowledge, rather than to close the connection."""
 
 
 @dataclass(slots=True)
@@ -95,6 +98,14 @@ class Trial(Generic[ServerT]):
     def is_settled(self, server: ServerT, now: float) -> bool:
         """Whether *server* need not be asked again before the others have been."""
         return self._judges[server].refusals >= REFUSALS and not self.is_refused(now)
+
+    def is_silent(self, server: ServerT) -> bool:
+        """Whether *server* left the record without an ack when it was tried last, rather than to close the connection."""
+        return self._judges[server].is_silent
+
+    def answered(self, server: ServerT, *, silently: bool) -> None:
+        """How *server* refuses the record, if it does: by silence, or by closing the connection."""
+        self._judges[server].is_silent = silently
 
     def failed_alone(self, server: ServerT) -> None:
         """The record, alone and first on its connection, made *server* close it, or got no ack."""

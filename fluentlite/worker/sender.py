@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 HEALTHY_LIFE = 10.0
 """Seconds after which a connection that just ends is no sign of a sick server."""
 
-TRIAL_WAIT = 60.0
-"""Longest wait in seconds between two rounds while a record is on trial, whatever is configured: that must come to an end."""
+TRIAL_WAIT = 5.0
+"""Longest wait in seconds between two rounds while a record is on trial, whatever is configured: all others wait for that."""
 
 
 class Sender:
@@ -240,7 +240,7 @@ class Sender:
 
     def _count_failure(self, link: Connection, now: float) -> None:
         before = self._dispatch.on_trial
-        ending = Ending(link.begun, link.is_left or link.is_overdue, link.error)
+        ending = Ending(link.begun, link.is_left or link.is_overdue, link.is_overdue, link.error)
         chunk = self._dispatch.ended(link.server, ending, now)
         if chunk is not None:
             self._troubles.cut(chunk)

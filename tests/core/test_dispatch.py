@@ -34,9 +34,9 @@ class Bench:
             self.dispatch.added(one)
         self.now = 0.0
 
-    def end(self, server="s", *, begun=X, is_answer=True):
+    def end(self, server="s", *, begun=X, is_answer=True, is_silence=False):
         self.now += 1.0
-        return self.dispatch.ended(server, Ending(begun.id, is_answer, "closed"), self.now)
+        return self.dispatch.ended(server, Ending(begun.id, is_answer, is_silence, "closed"), self.now)
 
     def connect(self, server="s"):
         return self.dispatch.connected(server, self.now)
@@ -246,3 +246,61 @@ def test_messages_that_wait_are_bounded():
     bench.dispatch.acknowledged("s", [X.id])
 
     assert bench.dispatch.take_loose() == [b"%d" % number for number in range(900, 1000)]
+
+
+# -- servers that say nothing ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def silent():
+    """A record that was tried alone often enough, and each time was not acknowledged, by a server that closes nothing."""
+    bench = Bench(X, *(chunk(number) for number in range(10, 60)))
+    for _ in range(3):
+        bench.connect()
+        bench.end(is_silence=True)
+    for _ in range(ALONE_TRIES):
+        assert bench.connect() == [X]
+        bench.end(is_silence=True)
+    return bench
+
+
+def test_a_silent_server_refuses_what_it_skips(silent):
+    """The witness goes directly behind the record: a server that acknowledges it, and not the record, has dropped that (S28, S36)."""
+    for _ in range(REFUSALS):
+        assert silent.dispatch.refusal(silent.now) is None
+        record, witness = silent.connect()
+        assert record == X
+        assert silent.dispatch.acknowledged("s", [witness.id]) == []
+        silent.end(begun=witness, is_silence=True)
+
+    assert silent.dispatch.refusal(silent.now).chunk == X
+
+
+def test_a_slow_server_refuses_nothing(silent):
+    """One that is only late has not acknowledged what came behind either, however often; and takes the record in the end (S31)."""
+    for _ in range(200):
+        sent = silent.connect()
+        silent.end(begun=sent[-1], is_silence=True)
+        assert silent.dispatch.refusal(silent.now) is None
+
+    while len(sent := silent.connect()) < 2:
+        silent.end(is_silence=True)
+    assert sent[0] == X
+    silent.dispatch.acknowledged("s", [X.id])
+    assert silent.dispatch.on_trial is None
+
+
+def test_silence_behind_a_witness_is_no_refusal():
+    """A server that closed first, and is slow now, may be late with the record: that is asked again, with the witness behind it (S31)."""
+    bench = Bench(X, *(chunk(number) for number in range(10, 30))).put_on_trial().try_alone()
+    for _ in range(REFUSALS):
+        [witness] = bench.connect()
+        assert bench.dispatch.acknowledged("s", [witness.id]) == [X]
+        bench.end(is_silence=True)
+        assert bench.dispatch.refusal(bench.now) is None
+        record, witness = bench.connect()
+        assert record == X
+        bench.end(begun=witness)  # it closes the connection: on one of the two, nobody knows which
+
+    assert bench.dispatch.refusal(bench.now) is None
+    assert len(bench.connect()) == 1

@@ -185,13 +185,37 @@ def test_parts(batches):
 
 
 @given(st.lists(st.lists(LINES, min_size=1, max_size=20), min_size=1, max_size=3))
-def test_only_the_last_part_of_a_step_moves_the_position(batches):
-    """A start reads on between two steps, not within one: until a step's last part the position stays at its beginning (S36)."""
+def test_parts_move_the_position(batches):
+    """
+    Each part is delivered for good: what was acknowledged of a step is not sent again after a restart. Its position has
+    before it what the file has there (S36, T47).
+    """
+    text = b"".join(line + b"\n" for batch in batches for line in batch)
     encoder = ChunkEncoder("app", require_ack=True)
-    steps = steps_of(*batches)
-    moving = [leaf for leaf in leaves_of(encoder, encoder.encode(SOURCE, steps)) if leaf.moves_position]
+    leaves = leaves_of(encoder, encoder.encode(SOURCE, steps_of(*batches)))
 
-    assert [leaf.end for leaf in moving] == [step.end for step in steps]
+    assert all(leaf.moves_position for leaf in leaves)
+    assert [leaf.end.offset for leaf in leaves] == [leaf.steps[0].span.end for leaf in leaves]
+    assert all(leaf.end.window for leaf in leaves)
+    assert all(text[: leaf.end.offset].endswith(leaf.end.window) for leaf in leaves)
+
+
+@pytest.mark.parametrize(
+    ("entries", "lines", "size"),
+    [
+        pytest.param(MsgpackEntries("m"), [b"one", b"two", b"three"], 100, id="passed-over"),
+        pytest.param(JsonEntries("m"), [b"one", b"two", b"three"], 14, id="json"),
+    ],
+)
+def test_only_the_last_part_moves_the_position(entries, lines, size):
+    """Where the bytes of lines are not known, the position stays at the step's beginning until all of it is delivered (S36)."""
+    [step] = steps_of(lines, entries=entries)
+    step = Step(step.entries, 3, size, Position(1, 200, b"three\n"))
+    encoder = ChunkEncoder("app", require_ack=True, as_json=isinstance(entries, JsonEntries))
+    leaves = leaves_of(encoder, encoder.encode(SOURCE, [step]))
+
+    assert [leaf.moves_position for leaf in leaves] == [False, False, True]
+    assert [leaf.file_bytes for leaf in leaves] == [0, 0, size]
 
 
 @pytest.mark.parametrize("size", [5, 100])
