@@ -221,6 +221,8 @@ def _parse(argv: Sequence[str]) -> _Options:
     add("--tls-client-ca", default="", metavar="FILE",
         help="ask every client for a certificate that was signed by one of these, in PEM")  # fmt: skip
     options = parser.parse_args(argv)
+    if options.shared_key == "":
+        parser.error("--shared-key is empty, so everybody would be let in")
     if options.user and not options.shared_key:
         parser.error(
             "--user needs --shared-key or its file: the handshake that carries users begins with the key"
@@ -253,9 +255,18 @@ def _secret_file(path: str) -> str:
 
 def _users(path: str) -> list[tuple[str, str]]:
     try:
-        return [_user(line) for line in read_text(path).splitlines() if line.strip()]
+        lines = read_text(path).splitlines()
     except UnreadableError as exc:
         raise argparse.ArgumentTypeError(f"{path} {exc}") from None
+    users = []
+    for number, line in enumerate(lines, 1):
+        try:
+            users += [_user(line)] if line.strip() else []
+        except argparse.ArgumentTypeError as exc:
+            raise argparse.ArgumentTypeError(f"{path}, line {number}: {exc}") from None
+    if not users:
+        raise argparse.ArgumentTypeError(f"{path} names no user, so everybody would be let in")
+    return users
 
 
 def _tls(options: _Options) -> ssl.SSLContext | None:

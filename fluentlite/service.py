@@ -240,9 +240,11 @@ def reload(config: str, run_dir: str) -> int:
 def restart(config: str, timeout: float | None) -> int:
     """Stop and start; a configuration that cannot be used leaves what runs alone. *timeout* is that of the stop."""
     from fluentlite.daemon import read_settings
-    from fluentlite.master.plan import check_daemon, make_plan
+    from fluentlite.master.plan import check_certificates, check_daemon, make_plan
 
-    master = make_plan(config, os.environ, read_settings).settings.master
+    plan = make_plan(config, os.environ, read_settings)
+    check_certificates(plan)
+    master = plan.settings.master
     check_daemon(master)
     stop(master.run_dir, _patience(master, timeout))
     return start(config, foreground=False)

@@ -5,9 +5,16 @@ What all tests share. Its being here also makes ``tests/`` importable: ``import 
 import signal
 
 import pytest
+from certificates import Authority
 
 # Whoever runs the tests in the background ignores SIGINT, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """Signs certificates of servers and clients."""
+    return Authority(tmp_path)
 
 
 @pytest.hookimpl(wrapper=True)

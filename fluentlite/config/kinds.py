@@ -235,8 +235,8 @@ class HostName(Kind):
         text = _text(value)
         try:
             return parse_host(text) if text else ""
-        except ValueError as exc:
-            raise UnfitError(f'is no name of a host: {exc}. Write one such as "logs.example".') from None
+        except ValueError:
+            raise UnfitError('is no name of a host. Write one such as "logs.example".') from None
 
 
 def _unquoted(value: object) -> str:

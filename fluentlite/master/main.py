@@ -24,7 +24,7 @@ from fluentlite.master.member import RunWorker
 from fluentlite.master.notify import Notifier
 from fluentlite.master.pidfile import HeldError
 from fluentlite.master.places import Places
-from fluentlite.master.plan import Load, Plan, check_change, check_daemon, make_plan
+from fluentlite.master.plan import Load, Plan, check_certificates, check_change, check_daemon, make_plan
 from fluentlite.master.reload import Reloads
 from fluentlite.master.report import Reporter
 from fluentlite.master.request import problem
@@ -219,6 +219,7 @@ class Master:
             ConfigError: It cannot be applied to a running master; nothing has changed.
         """
         check_change(self._master, plan.settings.master)
+        check_certificates(plan)
         if self._given.is_daemon:
             check_daemon(plan.settings.master)
         old, new = self._master, plan.settings.master

@@ -115,9 +115,14 @@ def holder(path: str) -> int | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    except PermissionError as exc:
+        raise PidFileError(
+            f"{path}: the pid file cannot be read by user {os.geteuid()} ({exc.strerror}). Say this as root, or as the user "
+            "who started fluentlite."
+        ) from exc
     except OSError as exc:
         raise PidFileError(
-            f"{path}: the pid file cannot be read ({exc.strerror}). Correct its mode."
+            f"{path}: the pid file cannot be read ({exc.strerror}). Look at its file system."
         ) from exc
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from fluentlite.config.model import LogSettings, MasterSettings, Settings
 from fluentlite.core.position import checkpoint_name
 from fluentlite.errors import ConfigError
-from fluentlite.master.account import Account, find_account
+from fluentlite.master.account import Account, find_account, rights_of
 from fluentlite.master.directories import prepare
+from fluentlite.tls.context import client_context
 
 Load = Callable[[str, Mapping[str, str]], tuple[Settings, tuple[str, ...]]]
 """Reads the configuration at a path with an environment; returns it with what the user should be warned of."""
@@ -36,11 +37,18 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A configuration that can be carried out."""
+    """
+    A configuration that can be carried out.
+
+    Attributes:
+        unusable: What is wrong with certificates. A start begins even so: workers try again, and say why; it is among the
+            warnings. A reload or restart, which would end what delivers, refuses it.
+    """
 
     settings: Settings
     account: Account | None
     warnings: tuple[str, ...]
+    unusable: tuple[str, ...] = ()
 
     def specs(self) -> dict[str, Spec]:
         """The workers, by the paths of their logs."""
@@ -71,7 +79,30 @@ def make_plan(path: str, environ: Mapping[str, str], load: Load) -> Plan:
     settings, warnings = load(path, environ)
     account = find_account(settings.master.user)
     prepare(settings.master, account)
-    return Plan(settings, account, warnings)
+    unusable = _unusable_certificates(settings, account)
+    return Plan(settings, account, (*warnings, *unusable), unusable)
+
+
+def _unusable_certificates(settings: Settings, account: Account | None) -> tuple[str, ...]:
+    """Say which files of ``[forward.tls]`` the workers could not use now."""
+    problems: dict[str, None] = {}
+    with rights_of(account):
+        for tls in dict.fromkeys(log.forward.tls for log in settings.logs):
+            try:
+                if tls is not None:
+                    client_context(tls)
+            except ConfigError as exc:
+                problems[str(exc)] = None
+    return tuple(problems)
+
+
+def check_certificates(plan: Plan) -> None:
+    """
+    Raises:
+        ConfigError: *plan* names certificates that cannot be used: what runs now delivers, and would not with them.
+    """
+    if plan.unusable:
+        raise ConfigError(*plan.unusable)
 
 
 def check_daemon(master: MasterSettings) -> None:

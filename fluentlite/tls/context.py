@@ -92,11 +92,10 @@ def _present(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
 
 def _check_readable(name: str, path: str) -> None:
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
-            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ConfigError(f"{name} {path} is not a regular file. Name a file.")
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
     except OSError as exc:
         raise ConfigError(
             f"{name} {path} cannot be read by user {os.geteuid()} ({exc.strerror}). Correct its path or permissions."
         ) from exc
-    if not is_file:
-        raise ConfigError(f"{name} {path} is not a regular file. Name a file.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import NoReturn
 
@@ -73,8 +74,11 @@ def _remedy(code: int) -> str:
     return "; set ca_file in [forward.tls] to the authority that has signed it"
 
 
+_PLACES = re.compile(r"^\[\w+\] ?| ?\(_ssl\.c:\d+\)$")
+
+
 def words(exc: OSError) -> str:
     """What OpenSSL says, without its file names and line numbers."""
     if isinstance(exc, ssl.SSLError) and exc.reason:
         return exc.reason.replace("_", " ").lower()
-    return exc.strerror or type(exc).__name__
+    return _PLACES.sub("", exc.strerror or "") or type(exc).__name__

@@ -176,7 +176,10 @@ class Connection:
     def _waiting_for(self) -> str:
         if self._transport is not None and not self._transport.is_open:
             return "it accepted the connection but does not answer in TLS; is it a Forward input with TLS?"
-        return "" if self._session is None else self._session.waiting_for()
+        waiting = "" if self._session is None else self._session.waiting_for()
+        return (
+            waiting.replace(", and is it a Forward input without TLS", "") if self._settings.tls else waiting
+        )
 
     def _note_state(self) -> None:
         if self.was_established or self._session is None or self._transport is None:

@@ -29,7 +29,7 @@ class ServerTroubles:
         self._unreachable: dict[Server, Condition] = {}
         self._mute = Condition(log)
         self._trial, self._renewal = Condition(log, logging.WARNING), Condition(log, logging.WARNING)
-        self._overdue = 0
+        self._overdue: dict[Server, int] = {}
 
     @property
     def messages(self) -> list[str]:
@@ -44,8 +44,9 @@ class ServerTroubles:
             self._with(link.server).raise_(f"{link.error}; lines wait in the log until a server takes them")
         else:
             log.info("%s (idle)", link.error)
-        self._overdue += link.is_overdue and not self._trial.message
-        if self._overdue >= MUTE_AFTER:
+        if link.is_overdue and not self._trial.message:
+            self._overdue[link.server] = self._overdue.get(link.server, 0) + 1
+        if link.is_overdue and self._overdue.get(link.server, 0) >= MUTE_AFTER:
             self._mute.raise_(
                 f"{link.server}: it takes chunks but has acknowledged none of the last {MUTE_AFTER}; every repetition "
                 "may be stored again there. If it is a server without acks, set require_ack_response = false; "
@@ -59,7 +60,7 @@ class ServerTroubles:
 
     def works(self, server: Server) -> None:
         """*server* has acknowledged something: whatever is wrong with others hurts nobody now."""
-        self._overdue = 0
+        self._overdue.clear()
         self._mute.clear(f"{server}: it acknowledges again")
         for other, condition in self._unreachable.items():
             if other == server:

@@ -6,6 +6,7 @@ import collections
 import os
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -22,12 +23,16 @@ class Arrivals:
     """
     Listens from the beginning; many logs, one thread.
 
+    Args:
+        tls: The context of a server, if it is to speak TLS.
+
     Attributes:
         chunks: ``(tag, chunk id, lines)`` in the order of their arrival.
         problems: What clients did against the protocol.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.chunks: list[tuple[str, object, list[str]]] = []
         self.problems: list[str] = []
         self._lines: dict[str, list[str]] = collections.defaultdict(list)
@@ -46,7 +51,11 @@ class Arrivals:
         """Listen."""
         self._wake_reader, self._wake_writer = os.pipe()
         self._receiver = Receiver(
-            Server(HOST, self.port), self._take, on_problem=self.problems.append, wake=self._wake_reader
+            Server(HOST, self.port),
+            self._take,
+            tls=self._tls,
+            on_problem=self.problems.append,
+            wake=self._wake_reader,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

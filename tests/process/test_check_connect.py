@@ -6,17 +6,11 @@ import sys
 
 import behaviours
 import pytest
-from certificates import Authority
 from servers import ScriptedServer
 
 from fluentlite.core.server_session import ServerSecurity
 
 SECURITY = ServerSecurity("s3same", "server.example", {"alice": "wonder"})
-
-
-@pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path)
 
 
 @pytest.fixture

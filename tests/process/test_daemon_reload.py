@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from arrivals import Arrivals
 from following import numbered
 from kernel import children, is_alive, open_files
 from writing import Writing
@@ -213,3 +215,41 @@ def test_another_log_file(daemon, arrivals):
         assert str(new) in open_files(pid).values()
         assert str(daemon.log_path) not in open_files(pid).values()
     assert "started" in new.read_text()
+
+
+def demand_tls(daemon, ca_file):
+    daemon.config["forward"]["tls"] = {"ca_file": str(ca_file)}
+    daemon.write_config()
+
+
+@pytest.mark.parametrize("command", ["reload", "restart"])
+def test_certificates_that_cannot_be_used(daemon, arrivals, command):
+    """What delivers is not replaced by what cannot: both refuse, with the file and what is wrong with it (P10)."""
+    daemon.announce("reload refused")
+    before, missing = daemon.processes(), daemon.directory / "ca.pem"
+    demand_tls(daemon, missing)
+    result = daemon.run(command)
+    daemon.append("a", "one")
+    arrivals.wait_for_lines("a", ["one"])
+
+    assert (result.status, daemon.processes()) == (1, before), result
+    assert f"ca_file {missing} cannot be read by user" in result.err
+    assert "No such file" in result.err
+
+
+def test_a_start_without_its_certificates(make_daemon, authority):
+    """A start warns of them and begins: workers try until the file is there, and then deliver without a reload."""
+    with Arrivals(tls=authority.server()) as server:
+        daemon = make_daemon("a", server=server.address)
+        daemon.announce("ca_file .* cannot be read")
+        ca_file = daemon.directory / "ca.pem"
+        demand_tls(daemon, ca_file)
+        started = daemon.run("start")
+        daemon.append("a", "one")
+        daemon.eventually(lambda: f"ca_file {ca_file}" in daemon.row("a")["last_error"])
+        ca_file.write_bytes(Path(authority.ca_file).read_bytes())
+        server.wait_for_lines("a", ["one"])
+        daemon.stop()
+
+        assert started.status == 0
+        assert f"ca_file {ca_file} cannot be read by user" in started.err

@@ -18,11 +18,6 @@ from fluentlite.config.model import SecuritySettings, Server
 A = packed_forward("app", b"a", chunk="a")
 
 
-@pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path)
-
-
 @contextlib.contextmanager
 def receive(*arguments):
     """Run the command; yields the process and its port. What it printed is in ``process.printed`` afterwards."""
@@ -137,12 +132,27 @@ def test_everything_at_once_with_the_agent(authority, tmp_path):
         pytest.param(["--shared-key-file", "{gone}"], "does not exist", id="no-such-file"),
         pytest.param(["--user-file", "{gone}", "--shared-key", "k"], "does not exist", id="no-users"),
         pytest.param(["--user", "a:b"], "--user needs --shared-key", id="users-alone"),
+        pytest.param(
+            ["--user-file", "{empty}", "--shared-key", "k"], "names no user, so everybody", id="nobody"
+        ),
+        pytest.param(
+            ["--user-file", "{cert}", "--shared-key", "k"],
+            "line 1: a user is written NAME:PASSWORD",
+            id="no-users",
+        ),
+        pytest.param(["--shared-key", ""], "--shared-key is empty", id="empty-key"),
     ],
 )
 def test_mistakes(authority, tmp_path, arguments, reason):
     """What does not go together, or cannot be read, is told at once."""
     own, other = authority.issue(), authority.issue()
-    names = {"cert": own.cert_file, "other": other.key_file, "gone": f"{tmp_path}/gone"}
+    names = {
+        "cert": own.cert_file,
+        "other": other.key_file,
+        "gone": f"{tmp_path}/gone",
+        "empty": f"{tmp_path}/empty",
+    }
+    (tmp_path / "empty").write_text("\n")
     command = [sys.executable, "-m", "fluentlite", "receive", *(word.format(**names) for word in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
 

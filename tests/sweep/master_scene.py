@@ -140,7 +140,13 @@ class MasterScene(Scene):
 
     def wait_until_idle(self, what: str) -> None:
         self.wait_until_delivered(what)
-        self.wait_for(lambda: all(map(_is_idle, self._workers())), f"{what} was recorded", ASK_INTERVAL)
+        self.wait_for(self._is_idle, f"{what} was recorded", ASK_INTERVAL)
+
+    def _is_idle(self) -> bool:
+        """Tell whether all is recorded; a lag of 0 alone may have been told before there was anything to read."""
+        workers = self._workers()
+        sizes = [writer.path.stat().st_size for writer in self._writers]
+        return all(map(_is_idle, workers)) and [worker["position"] for worker in workers] == sizes
 
     # -- lives ------------------------------------------------------------------------------------------
 

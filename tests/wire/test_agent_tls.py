@@ -26,11 +26,6 @@ def security(key="secret", username="alice", password="wonder"):
 
 
 @pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path)
-
-
-@pytest.fixture
 def other(tmp_path):
     return Authority(tmp_path, "other")
 

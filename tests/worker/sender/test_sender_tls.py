@@ -23,11 +23,6 @@ CREDENTIALS = SecuritySettings(
 
 
 @pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path)
-
-
-@pytest.fixture
 def other(tmp_path):
     """An authority that nobody has heard of."""
     return Authority(tmp_path, "other")
