@@ -171,7 +171,9 @@ class Witness:
         if "chunks unacknowledged" in entry:
             self.evidence.note(Disturbance("agent gave up waiting", since, now))
             self.evidence.note_cut(since, now)
-        if "sending it in parts" in entry or "a later line is sent first" in entry:
+        if "sending it in parts" in entry:
+            self.evidence.note_parts(since, now)
+        if "a later line is sent first" in entry:
             self.evidence.note_cut(since, now)
         if GONE.search(entry):
             self._missed.append(entry)

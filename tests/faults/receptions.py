@@ -17,6 +17,10 @@ ACCEPTED = 0.5
 """Seconds within which a sink that is not stopped has accepted a connection, on a busy machine."""
 
 
+IN_PARTS = 30.0
+"""Seconds for which a chunk that goes in parts may be under way: longer than any outage and what follows it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Disturbance:
     """Something that ends connections, from *start* to *end* (monotonic seconds)."""
@@ -63,13 +67,14 @@ class Evidence:
 
     Args:
         max_in_flight: Of the worker: a chunk that so many others followed on its connection was acknowledged
-            and seen to be, or the worker would not have sent them.
+            and seen to be, or the worker would not have sent them. Parts of a chunk all go at once.
     """
 
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
         self.disturbances: list[Disturbance] = []
         self._cuts: list[tuple[float, float]] = []
+        self._parts: list[tuple[float, float]] = []
 
     def note(self, disturbance: Disturbance) -> None:
         """Connections may have ended with what was on them."""
@@ -84,10 +89,16 @@ class Evidence:
         """Some time between then its lines were cut into chunks anew, which have other ids."""
         self._cuts.append((start, end))
 
+    def note_parts(self, start: float, end: float) -> None:
+        """The same, into parts of a chunk that was not acknowledged."""
+        self.note_cut(start, end)
+        self._parts.append((start, end + IN_PARTS))
+
     def is_settled(self, reception: Reception) -> bool:
         """Tell whether sending these lines again would be a fault."""
         connection = reception.connection
-        if connection.count - reception.index > self._max_in_flight:
+        is_in_parts = any(start <= reception.at <= end for start, end in self._parts)
+        if connection.count - reception.index > self._max_in_flight and not is_in_parts:
             return True
         acked_at = reception.acked_at
         until = acked_at if acked_at is not None else connection.ended_at
@@ -117,3 +128,4 @@ class Evidence:
         """Drop what is older than *before*, in monotonic seconds."""
         self.disturbances = [d for d in self.disturbances if d.end >= before]
         self._cuts = [(start, end) for start, end in self._cuts if end >= before]
+        self._parts = [(start, end) for start, end in self._parts if end >= before]

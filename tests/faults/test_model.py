@@ -192,6 +192,26 @@ def test_more_than_could_be_on_its_way(journals):
     assert journals.doubled == (40, 20)
 
 
+def test_parts_go_all_at_once(journals):
+    """As before, where these are parts of a chunk: none of them has waited for an ack; a minute later it is over."""
+    journals.evidence.note_parts(99.8, 99.8)
+    for first in range(0, 60, 10):
+        journals.chunk(range(first, first + 10), at=99.9, ident=str(first))
+    journals.worker_killed()
+    for first in range(0, 60, 10):
+        journals.chunk(range(first, first + 10), connection=2, at=101.0, ident=str(first))
+    assert journals.doubled == (60, 0)
+
+    late = Journals()
+    late.evidence.note_parts(KILLED_AT - 60.0, KILLED_AT - 60.0)
+    for connection, at in ((1, 99.9), (2, 101.0)):
+        for first in range(0, 60, 10):
+            late.chunk(range(first, first + 10), connection=connection, at=at, ident=str(first))
+        if connection == 1:
+            late.worker_killed()
+    assert late.doubled == (40, 20)
+
+
 def test_acknowledged_long_before_the_kill(journals):
     """Where the worker had time to see the ack, a kill is no reason to send the chunk again."""
     journals.chunk(range(100), at=KILLED_AT - 5.0, ident="same")
