@@ -9,6 +9,9 @@ from certificates import Authority
 
 # Whoever runs the tests in the background ignores SIGINT, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same with nohup; whoever wants the tests to survive a logout still gets that.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda _signum, _frame: None)
 
 
 @pytest.fixture
