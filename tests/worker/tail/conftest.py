@@ -4,11 +4,14 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 from following import Descriptors, Follower, Log, open_descriptors
+
+from fluentlite.signals import SignalInbox
 
 SOMEBODY = 54321
 """A user that is nobody else."""
@@ -107,3 +110,14 @@ def nothing_unexpected(said):
     """A test that does not ask what was said expects no warning and no error."""
     yield
     assert said.was_asked or said() == []
+
+
+@pytest.fixture
+def inbox():
+    """Signals as a worker gets them; the handlers of the tests come back."""
+    before = signal.getsignal(signal.SIGTERM)
+    reader = SignalInbox([signal.SIGTERM])
+    yield reader
+    signal.signal(signal.SIGTERM, before)
+    os.close(signal.set_wakeup_fd(-1))
+    os.close(reader.fileno())

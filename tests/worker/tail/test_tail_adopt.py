@@ -14,22 +14,10 @@ from following import numbered
 
 from fluentlite.core.position import State, checkpoint_name
 from fluentlite.errors import LockedError, StateError
-from fluentlite.signals import SignalInbox
 from fluentlite.worker import adopt, opening, waiting
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience, ToldToStopError
-
-
-@pytest.fixture
-def inbox():
-    """Signals as a worker gets them; the handlers of the tests come back."""
-    before = signal.getsignal(signal.SIGTERM)
-    reader = SignalInbox([signal.SIGTERM])
-    yield reader
-    signal.signal(signal.SIGTERM, before)
-    os.close(signal.set_wakeup_fd(-1))
-    os.close(reader.fileno())
 
 
 @pytest.fixture

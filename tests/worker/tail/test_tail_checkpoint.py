@@ -26,7 +26,6 @@ from fluentlite.core.position import MOST, SLOT_SIZE, SLOTS, Marker, Point, Stat
 from fluentlite.core.rotation import Identity
 from fluentlite.errors import LockedError, StateError
 from fluentlite.report import Condition
-from fluentlite.signals import SignalInbox
 from fluentlite.worker import checkpoint as checkpoint_module
 from fluentlite.worker import waiting
 from fluentlite.worker.checkpoint import Checkpoint, checkpoint_path
@@ -720,18 +719,6 @@ def holder(state_dir):
         assert process.stdout.readline() == b"locked\n"
         yield process
         process.kill()
-
-
-@pytest.fixture
-def inbox():
-    """Signals as a worker gets them; the handlers of the tests come back."""
-    before = signal.getsignal(signal.SIGTERM)
-    inbox = SignalInbox([signal.SIGTERM])
-    yield inbox
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, before)
-    os.close(inbox._reader)
-    os.close(inbox._writer)
 
 
 def wait_for_checkpoint(state_dir, inbox, lifeline=None, tell=lambda _reason: None):

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 
 import pytest
 from disks import FailingCalls, RealDisk, kinds
@@ -10,24 +9,12 @@ from following import Follower, numbered
 
 from fluentlite.core.position import SLOT_SIZE, SLOTS
 from fluentlite.errors import StateError
-from fluentlite.signals import SignalInbox
 from fluentlite.worker import opening
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ALL = (*FULL, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE, errno.EACCES)
-
-
-@pytest.fixture
-def inbox():
-    """Signals as a worker gets them; the handlers of the tests come back."""
-    before = signal.getsignal(signal.SIGTERM)
-    reader = SignalInbox([signal.SIGTERM])
-    yield reader
-    signal.signal(signal.SIGTERM, before)
-    os.close(signal.set_wakeup_fd(-1))
-    os.close(reader.fileno())
 
 
 @pytest.fixture

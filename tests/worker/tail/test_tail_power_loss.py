@@ -3,7 +3,6 @@
 import itertools
 import os
 import random
-import signal
 import time
 from types import SimpleNamespace
 
@@ -15,24 +14,12 @@ from sending import Worker, forward_settings
 from servers import ScriptedServer
 
 from fluentlite.core.position import SLOT_SIZE, checkpoint_name
-from fluentlite.signals import SignalInbox
 from fluentlite.worker import checkpoint as checkpoint_module
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience
 
 MOST_DOUBLED = 2.0
 """Seconds: what was delivered earlier than that before the power failed does not come twice."""
-
-
-@pytest.fixture
-def inbox():
-    """Signals as a worker gets them; the handlers of the tests come back."""
-    before = signal.getsignal(signal.SIGTERM)
-    reader = SignalInbox([signal.SIGTERM])
-    yield reader
-    signal.signal(signal.SIGTERM, before)
-    os.close(signal.set_wakeup_fd(-1))
-    os.close(reader.fileno())
 
 
 class Stage:
