@@ -78,6 +78,8 @@ class Soak:
         scene.step, scene.patience = STEP, PATIENCE
         for log in scene.logs:
             log.most_at_once = CATCHES_UP
+        if isinstance(scene, Fleet):
+            fleet_operations.change_all(scene, self._rng)
 
     def run(self, seconds: float, every: float) -> Report:
         """Do it for *seconds*, with a fault *every* so many on average, and say every minute how it goes."""
@@ -167,7 +169,7 @@ class Soak:
         cores = [seconds / elapsed for seconds in (self._agents.seconds, self._sinks.seconds, ours)]
         return (
             f"{report.written / elapsed:.0f} lines/s{late}; cores: agent {cores[0]:.2f}, servers {cores[1]:.2f}, "
-            f"writers and judge {cores[2]:.2f}; load {os.getloadavg()[0]:.1f}"
+            f"writers and judge {cores[2]:.2f}; load {os.getloadavg()[0]:.1f}; {self._memory.say_now()}"
         )
 
     def say_all(self, report: Report, missing: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from . import operations
+from .configuration import Table
 from .fleet import Fleet
 from .log import Log
 from .network import Line
@@ -85,6 +86,29 @@ def _can_be_told(fleet: Fleet) -> bool:
 # -- the configuration --------------------------------------------------------------------------------------
 
 
+def _compression(rng: random.Random) -> Table:
+    return {"forward.compress": rng.choice(("none", "gzip"))}
+
+
+def _limits(fleet: Fleet, rng: random.Random) -> Table:
+    return {
+        # What cannot carry the load, one small chunk at a time, would only fall behind for ever.
+        "read_buffer_size": rng.choice((1 << 14, 1 << 17) if fleet.rate < 1000.0 else (1 << 17, 1 << 20)),
+        "forward.max_in_flight": rng.choice((1, 4)),
+    }
+
+
+def change_all(fleet: Fleet, rng: random.Random) -> None:
+    """
+    Change each log in what decides how much memory its worker takes.
+
+    A run that begins so has at its beginning what many changes would lead to: its memory can be compared with the end's.
+    """
+    for table in fleet.configuration.logs.values():
+        table |= _compression(rng) | _limits(fleet, rng)
+    fleet.configuration.write()
+
+
 def change(fleet: Fleet, rng: random.Random) -> str:
     """Change the configuration in one of the ways that real ones change; returns what was done."""
     configuration, log = fleet.configuration, rng.choice(fleet.logs)
@@ -95,15 +119,9 @@ def change(fleet: Fleet, rng: random.Random) -> str:
     elif what == "field":
         table["field_name"] = rng.choice(("message", "line", "log"))
     elif what == "compress":
-        rng.choice((table, configuration.logs[fleet.logs[0].path]))["forward.compress"] = rng.choice(
-            ("none", "gzip")
-        )
+        rng.choice((table, configuration.logs[fleet.logs[0].path])).update(_compression(rng))
     elif what == "limits":
-        table |= {
-            # What cannot carry the load, one small chunk at a time, would only fall behind for ever.
-            "read_buffer_size": rng.choice((1 << 14, 1 << 17) if fleet.rate < 1000.0 else (1 << 17, 1 << 20)),
-            "forward.max_in_flight": rng.choice((1, 4)),
-        }
+        table |= _limits(fleet, rng)
     elif what == "remove":
         configuration.removed.add(log.path)
     elif what == "put back":

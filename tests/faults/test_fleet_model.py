@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 
 import pytest
 
 from .fleet import Fleet
+from .fleet_operations import change_all
 from .receptions import Disturbance
 
 
@@ -71,3 +73,27 @@ def test_what_explains_is_remembered_as_long_as_the_lines(fleet):
     log.model.generations[0].began_at = began + 3600.0
     fleet.forget(began + 3600.0)
     assert log.evidence.disturbances == []
+
+
+def test_an_end_before_it_lived(tmp_path):
+    """TERM right after the fork ends whatever was to become a master; nobody can prevent that, so it is no surprise."""
+    with Fleet(tmp_path, count=1, is_foreground=True) as fleet:
+        fleet.agent.start()
+        fleet.agent.ask_to_stop()
+        fleet.wait(fleet.agent.has_stopped, "it has gone")
+        assert fleet.agent.problems() == []
+
+        fleet.start_agent()
+        os.kill(fleet.agent.pids[0], signal.SIGKILL)
+        fleet.wait(fleet.agent.has_stopped, "it has gone", writing=False)
+        assert "it ended with status -9" in fleet.agent.surprises
+
+
+def test_a_run_begins_with_what_changes_lead_to(fleet):
+    """What decides over the memory of a worker is drawn for every log, and is what the daemon reads."""
+    change_all(fleet, random.Random(7))
+    tables = fleet.configuration.logs.values()
+    keys = ("read_buffer_size", "forward.max_in_flight", "forward.compress")
+    assert all(key in table for table in tables for key in keys)
+    assert len({tuple(table[key] for key in keys) for table in tables}) > 1
+    assert fleet.configuration.path.read_text().count("forward.max_in_flight") == len(fleet.logs)

@@ -41,17 +41,26 @@ def test_memory_is_what_the_kernel_says():
 
 @pytest.mark.parametrize(("growth", "is_flat"), [(0, True), (50_000, True), (1 << 20, False)])
 def test_memory_that_grows(growth, is_flat):
-    """Between the second minute, when all is in use, and the last one; how it began does not count."""
+    """Between the first quarter and the last one; how it began does not count."""
     memory = Memory(count=1)
     size = 100 << 20
     memory.samples = [(5.0 * n, size, size // 2 + growth * n if n > 12 else 0, 1) for n in range(120)]
     assert memory.is_flat() is is_flat
     assert any("proportional" in text for text in memory.say())
+    assert "100 MB resident" in memory.say_now()
+
+
+def test_memory_that_is_in_use_for_a_while():
+    """Catching up in the last minutes of an hour takes memory and gives it back: that is no growth."""
+    memory = Memory(count=1)
+    memory.samples = [(5.0 * n, 100, 200 if n > 660 else 100, 1) for n in range(720)]
+    assert memory.is_flat()
 
 
 def test_memory_of_a_short_run():
-    """A run that is too short for that is compared by halves; one without a sample says so."""
+    """A run without a sample says so; one that ends within the first minute is compared as a whole."""
     memory = Memory(count=1)
     assert memory.is_flat() and "never" in next(memory.say())
+    assert memory.say_now() == "memory unknown"
     memory.samples = [(5.0, 1, 100, 1), (10.0, 1, 200, 1)]
     assert not memory.is_flat()

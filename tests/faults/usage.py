@@ -63,7 +63,7 @@ class Memory:
         )
 
     def say(self) -> Iterator[str]:
-        """Describe it: after the first minute, during the last one, and at most."""
+        """Describe it: in the quarter that follows the first minute, in the last one, and at most."""
         start, end = self._ends()
         if not start:
             yield "memory: never were all processes there"
@@ -73,16 +73,28 @@ class Memory:
             most = max(s[which] for s in self.samples) / 2**20
             yield f"memory ({name}): {at_start:.1f} MB at the start, {at_end:.1f} MB at the end, {most:.1f} MB at most"
 
-    def _ends(self) -> tuple[list[tuple[float, int, int, int]], list[tuple[float, int, int, int]]]:
-        """Return the samples of the second minute, when all has been in use, and of the last one; of short runs halves."""
+    def say_now(self) -> str:
+        """Describe the last sample."""
         if not self.samples:
+            return "memory unknown"
+        _, resident, proportional, _ = self.samples[-1]
+        return f"memory {resident / 2**20:.0f} MB resident, {proportional / 2**20:.0f} MB proportional"
+
+    def _ends(self) -> tuple[list[tuple[float, int, int, int]], list[tuple[float, int, int, int]]]:
+        """
+        Return the samples of the first and of the last quarter; the first minute is left out, all is not in use yet.
+
+        Shorter parts would compare a minute of catching up, when chunks are on their way, with one of leisure.
+        """
+        late = [sample for sample in self.samples if sample[0] >= 60.0] or self.samples
+        if not late:
             return [], []
-        last = self.samples[-1][0]
-        if last < 240.0:
-            half = (len(self.samples) + 1) // 2
-            return self.samples[:half], self.samples[-half:]
-        start = [sample for sample in self.samples if 60.0 <= sample[0] < 120.0]
-        return start or self.samples[:1], [sample for sample in self.samples if sample[0] > last - 60.0]
+        first, last = late[0][0], late[-1][0]
+        quarter = (last - first) / 4
+        return (
+            [sample for sample in late if sample[0] <= first + quarter],
+            [sample for sample in late if sample[0] >= last - quarter],
+        )
 
 
 def _times(pid: int) -> tuple[str, float] | None:
