@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fluentlite.core.display import defuse
 from fluentlite.core.snapshot import read_snapshot
 from fluentlite.errors import FluentliteError, RemoteProtocolError, StateError
 from fluentlite.master.directories import socket_path
+from fluentlite.master.peer import Peer, peer_of
 from fluentlite.master.pidfile import owner_of
 from fluentlite.trust import is_of, name_of
 
@@ -24,16 +24,6 @@ MAX_ANSWER = 16 * 1024 * 1024
 
 LONGEST_PROBLEM = 4096
 """Characters of a problem that are told."""
-
-_CREDENTIALS = struct.Struct("3i")
-
-
-@dataclass(frozen=True, slots=True)
-class _Peer:
-    """Who listens, as the kernel tells it (``SO_PEERCRED``); pid 0: it has no number for it here (another container)."""
-
-    pid: int
-    uid: int
 
 
 class NotRunningError(StateError):
@@ -139,7 +129,7 @@ def pid_of_answering(run_dir: str, timeout: float) -> int:
     return peer.pid
 
 
-def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], _Peer]:
+def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], Peer]:
     path, give_up_at = socket_path(run_dir), time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -153,7 +143,7 @@ def _ask(run_dir: str, command: str, timeout: float) -> tuple[dict[str, Any], _P
             raise _no_answer(path, None, f"did not accept a connection within {timeout:g} s") from exc
         except OSError as exc:
             raise _cannot_ask(path, exc) from exc
-        peer = _peer_of(connection)
+        peer = peer_of(connection)
         _check(run_dir, peer)
         pid = peer.pid or None
         try:
@@ -232,13 +222,7 @@ def understand_answer(answer: bytes) -> dict[str, Any]:
     return content
 
 
-def _peer_of(connection: socket.socket) -> _Peer:
-    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _gid = _CREDENTIALS.unpack(packed)
-    return _Peer(pid, uid)
-
-
-def _check(run_dir: str, peer: _Peer) -> None:
+def _check(run_dir: str, peer: Peer) -> None:
     """
     Raises:
         ImpostorError: It is neither root's nor ours, and not of a user who has *run_dir* for himself alone.

@@ -15,8 +15,9 @@ from typing import Literal
 
 from fluentlite.config.certificates import look_at_tls
 from fluentlite.config.look_trust import untrusted
-from fluentlite.config.model import LogSettings, MasterSettings
+from fluentlite.config.model import LogSettings, MasterSettings, TlsSettings
 from fluentlite.config.reading import Reading
+from fluentlite.core.letter import DIRECTORY
 
 Level = Literal["ok", "warning", "error"]
 Resolve = Callable[[Collection[str]], Mapping[str, str]]
@@ -59,6 +60,8 @@ def look(reading: Reading, resolve: Resolve) -> list[Finding]:
     with rights_of(settings.master.user) as who:
         if has_state:
             found.append(_directory("state_dir", settings.master.state_dir, who))
+            found += _letters(settings.master.state_dir, who)
+        found += _certificates(settings.logs)
         for log in settings.logs:
             found += _log(log, who)
     return found
@@ -190,13 +193,23 @@ def _directory(name: str, path: str, who: str) -> Finding:
     return Finding("error", "[master]", text)
 
 
+def _letters(state_dir: str, who: str) -> Iterator[Finding]:
+    """Of the place of dead letters, if it is there already, only what is wrong."""
+    path = os.path.join(state_dir, DIRECTORY)
+    if os.path.lexists(path) and not (os.path.isdir(path) and _may(path, os.W_OK | os.X_OK)):
+        text = (
+            f"{path} cannot be written by {who}, so a record that all servers refuse would hold up its log. Make it a "
+            f"directory of {who}."
+        )
+        yield Finding("error", "[master]", text)
+
+
 def _is_full(path: str) -> bool:
     """Tell whether nothing can be put there for want of blocks or inodes; root may use those that are reserved."""
     disk = os.statvfs(path)
     blocks, inodes = (disk.f_bfree, disk.f_ffree) if os.geteuid() == 0 else (disk.f_bavail, disk.f_favail)
-    return not blocks or (
-        disk.f_files > 0 and not inodes
-    )  # where inodes are not counted there are none to count
+    counts_inodes = disk.f_files > 0
+    return not blocks or (counts_inodes and not inodes)
 
 
 def _nearest_that_exists(path: str) -> str:
@@ -233,9 +246,17 @@ def _log(log: LogSettings, who: str) -> Iterator[Finding]:
     if not log.forward.require_ack_response:
         text = "without acks, lines on their way are lost when a connection or a server breaks"
         yield Finding("warning", subject, text)
-    if log.forward.tls is not None:
-        for level, text in look_at_tls(log.forward.tls):
-            yield Finding(level, subject, text)
+
+
+def _certificates(logs: Collection[LogSettings]) -> Iterator[Finding]:
+    """With the log whose they are; what several logs share is said once, with the servers."""
+    sharers: dict[TlsSettings, list[LogSettings]] = {}
+    for log in logs:
+        if log.forward.tls is not None:
+            sharers.setdefault(log.forward.tls, []).append(log)
+    for tls, owners in sharers.items():
+        subject = subject_of(owners[0]) if len(owners) == 1 else "servers"
+        yield from (Finding(level, subject, text) for level, text in look_at_tls(tls))
 
 
 def _log_file(subject: str, path: str, who: str) -> Finding:

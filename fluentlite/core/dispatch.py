@@ -152,9 +152,8 @@ class Dispatch(Generic[ServerT]):
             self._open(now)
             return cut
         if self._is_behind and not ending.is_silence:
-            self._trial.answered(
-                server, silently=False
-            )  # it is the record or the witness that it does not like
+            # It may be the witness that it does not like.
+            self._trial.answered(server, silently=False)
             return None
         if self._witness is not None and not self._is_witnessed:
             self._trial.witness_failed(server)

@@ -148,11 +148,17 @@ def lying(count: int, directory: str, path: str) -> str:
     """Say that *count* letters of the log *path* lie in *directory*; empty for none."""
     if not count:
         return ""
-    records, lie, them = ("1 record", "lies", "it") if count == 1 else (f"{count} records", "lie", "them")
+    them = "it" if count == 1 else "them"
     return (
-        f"{path}: {records} {_LYING} {lie} in {directory} ({name_prefix(path)}*{SUFFIX}); see why with "
+        f"{path}: {refused(count)} in {directory} ({name_prefix(path)}*{SUFFIX}); see why with "
         f'"head -n 1 FILE", send {them} again with "fluentlite replay FILE", or remove {them}'
     )
+
+
+def refused(count: int) -> str:
+    """Name *count* letters, one or more; the place where they lie follows."""
+    records, lie = ("1 record", "lies") if count == 1 else (f"{count} records", "lie")
+    return f"{records} {_LYING} {lie}"
 
 
 def is_lying(error: str) -> bool:

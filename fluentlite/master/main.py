@@ -265,10 +265,10 @@ class Master:
         self._fleet.stop(time.monotonic())
 
     def _say_goodbye(self) -> None:
-        remains = self._fleet.remains
-        log.log(NOTICE, "stopped%s", remains.told())
+        remains, told = self._fleet.remains, self._fleet.remains.told() + self._reporter.letters_told()
+        log.log(NOTICE, "stopped%s", told)
         for reply in self._stop_replies:
-            reply.send({"ok": True, "remains": remains.told(), "killed": remains.killed})
+            reply.send({"ok": True, "remains": told, "killed": remains.killed})
         give_up_at = time.monotonic() + 1.0
         while self._control.has_unsent and time.monotonic() < give_up_at:
             self._loop.wait(0.05)

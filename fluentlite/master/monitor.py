@@ -77,10 +77,8 @@ class _Watched:
             if self._process is None or not self._process.is_running():
                 self._process = self._begin(now)
             self._look(self._process, now)
-        except (
-            psutil.Error,
-            OSError,
-        ):  # it vanished between two looks, or there is no descriptor to look with
+        except (psutil.Error, OSError):
+            # It vanished between two looks, or there is no descriptor to look with.
             self.usage, self._process = UNKNOWN, None
 
     def _begin(self, now: float) -> psutil.Process:

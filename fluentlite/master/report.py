@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 from fluentlite import __version__
-from fluentlite.core.letter import DIRECTORY, lying, name_prefix, prefix_of
+from fluentlite.core.letter import DIRECTORY, lying, name_prefix, prefix_of, refused
 from fluentlite.master.fleet import Fleet
 from fluentlite.master.member import Member
 from fluentlite.master.watch import Watch
@@ -55,6 +55,11 @@ class Reporter:
             },
             "workers": [self._worker(member, letters, now) for member in self._fleet.members.values()],
         }
+
+    def letters_told(self) -> str:
+        """Say how many dead letters lie here: the end of a sentence about what is delivered; empty if there are none."""
+        count = sum(letters_in(self._letters).values())
+        return f"; {refused(count)} in {self._letters}" if count else ""
 
     def _worker(self, member: Member, letters: Counter[str], now: float) -> dict[str, Any]:
         score = member.slot.read()

@@ -138,9 +138,8 @@ class TlsTransport:
         self._collect()
         if not self._sealed_size and len(self._sealed) > MOST_ANSWERS:
             raise RemoteProtocolError("it asks for TLS answers and does not read them")
-        with contextlib.suppress(
-            OSError
-        ):  # a broken connection shows when it is read: an alert in it says why
+        # A broken connection shows when it is read: an alert in it says why.
+        with contextlib.suppress(OSError):
             self._flush()
 
     def _collect(self) -> None:

@@ -26,9 +26,8 @@ class Unreadable:
 
     def __init__(self, directory: LogDirectory, troubles: Troubles) -> None:
         self._directory, self._troubles = directory, troubles
-        self._rests: dict[
-            int, tuple[float, float]
-        ] = {}  # number -> (until when, how long), monotonic seconds
+        # Number of the generation -> until when, and for how long; monotonic seconds.
+        self._rests: dict[int, tuple[float, float]] = {}
 
     def rests(self, generation: Generation, now: float) -> bool:
         """Tell whether *generation* is to be left alone now."""

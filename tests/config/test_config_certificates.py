@@ -122,6 +122,17 @@ def test_check_says_it_of_the_log(authority, write, least, tmp_path):
     assert "certificate has expired" in found.text
 
 
+def test_what_logs_share_is_said_once(write, least, tmp_path):
+    """A file that is wrong for all logs is one mistake (S25)."""
+    places = f'[master]\nstate_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\nlog_file = "{tmp_path}/l"\n'
+    more = f'[[log]]\ntag = "b"\npath = "/var/log/b.log"\n[forward.tls]\nca_file = "{tmp_path}/none"\n'
+    findings = look(read(write("main.toml", f"{places}{least}{more}"), {}), lambda _hosts: {})
+
+    [found] = [finding for finding in findings if finding.level == "error"]
+    assert found.subject == "servers"
+    assert f"ca_file {tmp_path}/none cannot be read" in found.text
+
+
 def test_it_is_openssl_that_judges(authority):
     """A context of ours takes TLS 1.2 and newer, and verifies."""
     from fluentlite.tls.context import client_context

@@ -237,6 +237,19 @@ def test_files_closed_to_the_user_are_errors():
     assert "cannot list" in found[2][1]
 
 
+def test_no_place_for_dead_letters(findings, log, tmp_path):
+    """A record that is refused has to go somewhere; where that cannot be, it is known before (S36)."""
+    os.makedirs(tmp_path / "state")
+    (tmp_path / "state" / "dead-letters").touch()
+    [(level, text)] = findings(log)
+    assert level == "error"
+    assert text.startswith(f"{tmp_path}/state/dead-letters cannot be written by ")
+
+    os.unlink(tmp_path / "state" / "dead-letters")
+    os.mkdir(tmp_path / "state" / "dead-letters")
+    assert findings(log) == []
+
+
 def test_a_secret_that_everybody_can_read_is_a_warning(findings, log, tmp_path):
     """The file that holds it is named, and the secret is not."""
     [(level, text)] = findings(log + 'forward.security.shared_key = "s3same"\n', mode=0o644)

@@ -73,7 +73,9 @@ def test_from_refusal_to_replay(daemon, server):
         strict = daemon.run("status", "--strict")
         assert strict.status == 2
         assert "replay FILE" in " ".join(strict.out.split())
-        assert daemon.stop().status == 0
+        stopped = daemon.stop()
+        assert stopped.status == 0
+        assert f"; 1 record refused by every server lies in {letter.parent}" in stopped.out
         daemon.start()
 
     refused_again = daemon.run("replay", letter)
