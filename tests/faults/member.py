@@ -39,6 +39,7 @@ class Member:
 
     def begin(self, pid: int) -> psutil.Process | None:
         """The daemon has started a worker; returns it if it is still there."""
+        self.thaw()  # the one before, or it would keep the log from this one for ever
         self._process, self._frozen_since = None, 0.0
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(pid)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 
+import psutil
 import pytest
+from clients import eventually
 
 from .fleet import Fleet
 from .fleet_operations import change_all
@@ -97,3 +100,19 @@ def test_a_run_begins_with_what_changes_lead_to(fleet):
     assert all(key in table for table in tables for key in keys)
     assert len({tuple(table[key] for key in keys) for table in tables}) > 1
     assert fleet.configuration.path.read_text().count("forward.max_in_flight") == len(fleet.logs)
+
+
+def test_a_frozen_worker_that_has_a_successor(fleet):
+    """A worker that is frozen when its master dies may be left to itself by then: it is thawed, and leaves its log."""
+    with subprocess.Popen(["sleep", "60"]) as first, subprocess.Popen(["sleep", "60"]) as second:
+        try:
+            worker, process = fleet.logs[0].worker, psutil.Process(first.pid)
+            worker.begin(first.pid)
+            worker.freeze()
+            eventually(lambda: process.status() == psutil.STATUS_STOPPED)
+            worker.begin(second.pid)
+            eventually(lambda: process.status() != psutil.STATUS_STOPPED)
+            assert not worker.is_frozen
+        finally:
+            first.kill()
+            second.kill()
