@@ -8,7 +8,6 @@ looks among the checkpoints that no configured log has for one that speaks of th
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import logging
 import os
@@ -32,7 +31,7 @@ from fluentlite.worker.directory import LogDirectory
 from fluentlite.worker.files import NotAFileError, facts_of, marker_at, open_log
 from fluentlite.worker.positions import record
 from fluentlite.worker.slots import read_slots
-from fluentlite.worker.statedir import sync_directory
+from fluentlite.worker.statedir import lock, sync_directory
 from fluentlite.worker.waiting import Patience
 
 log = logging.getLogger(__name__)
@@ -145,13 +144,10 @@ class _Other:
         Raises:
             LockedError: Another process holds it.
         """
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(
-                f"{self._file}: another process follows {self.state.path!r}, which is the same file as {path!r}; "
-                "stop it first, or two readers would send every line twice"
-            ) from None
+        lock(
+            self._fd,
+            f"{self._file}: another process follows {self.state.path!r}, which is the same file as {path!r}",
+        )
 
     def remove(self) -> None:
         """What it said is safe elsewhere. If it cannot be removed, it is only one that nobody needs."""

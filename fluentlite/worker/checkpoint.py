@@ -9,7 +9,6 @@ slot is written is told by ``slots``.
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import math
 import os
@@ -26,6 +25,7 @@ from fluentlite.worker.slots import Slots, reread_slots
 from fluentlite.worker.statedir import (
     checkpoint_file,
     is_at,
+    lock,
     make_directory,
     put_whole,
     remove_other_names,
@@ -223,13 +223,10 @@ class Checkpoint:
                     "make it a regular file that this user may read and write, or use another state_dir"
                 ) from exc
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                lock(fd, f"{self.path}: another process follows {self.state.path!r} with this state_dir")
+            except LockedError:
                 os.close(fd)
-                raise LockedError(
-                    f"{self.path}: another process follows {self.state.path!r} with this state_dir; "
-                    "stop it first, or two readers would send every line twice"
-                ) from None
+                raise
             if is_at(fd, self._file):
                 return fd
             os.close(fd)

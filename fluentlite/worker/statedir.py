@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 
 from fluentlite.core.position import CHECKPOINT_SUFFIX, checkpoint_name
-from fluentlite.errors import StateError
+from fluentlite.errors import LockedError, StateError
 
 _DRAFT = ".new-"
 """Followed by the pid of whoever makes it."""
@@ -22,6 +23,40 @@ def write_whole(fd: int, data: bytes, offset: int) -> None:
     """Write all of *data*; a part of it means that there is no space for the rest."""
     if os.pwrite(fd, data, offset) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def lock(fd: int, refusal: str) -> None:
+    """
+    Lock an open checkpoint.
+
+    Args:
+        refusal: What is said if that cannot be: which log, and where.
+
+    Raises:
+        LockedError: Another process has locked it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError(
+            f"{refusal}; stop it first{_told(_holder(fd))}, or two readers would send every line twice"
+        ) from None
+
+
+def _holder(fd: int) -> int:
+    """Return the pid of who has locked an open file; 0 if the kernel does not tell (another container)."""
+    seen = os.fstat(fd)
+    place = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
+        for row in locks:
+            match row.split():
+                case [_, "FLOCK", _, _, pid, at, *_] if at == place:
+                    return max(0, int(pid))
+    return 0
+
+
+def _told(pid: int) -> str:
+    return f" (pid {pid})" if pid else ""
 
 
 def is_at(fd: int, file: str) -> bool:

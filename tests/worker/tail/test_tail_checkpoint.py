@@ -730,7 +730,8 @@ def test_locked_by_another_process(make_checkpoint, holder):
     """Two readers of one log cannot be: the second says who is in its way, and touches nothing (P02)."""
     before = slurp(holder.args[3])
     with pytest.raises(
-        LockedError, match=f"another process follows '{PATH}' with this state_dir; stop it first"
+        LockedError,
+        match=rf"another process follows '{PATH}' with this state_dir; stop it first \(pid {holder.pid}\)",
     ):
         make_checkpoint()
 
