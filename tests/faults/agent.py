@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .ownlog import OwnLog, Witness
-from .process import open_files, resident_size
+from .process import open_files
 from .receptions import Disturbance
 
 _CHILD = Path(__file__).with_name("worker_child.py")
@@ -136,10 +136,6 @@ class Agent:
     @property
     def pids(self) -> list[int]:
         return [self._process.pid] if self._process else []
-
-    def resident_size(self) -> int:
-        """Return the bytes of memory that it holds, 0 if it does not run."""
-        return resident_size(self._process.pid) if self._process else 0
 
     def count(self, text: str) -> int:
         """Return how often *text* is in its log."""

@@ -38,10 +38,6 @@ class Clock:
         self.jumps = self.seen = 0
         self._is_seen = True
 
-    @property
-    def is_right(self) -> bool:
-        return not self._wrong_by
-
     def set(self, wrong_by: float) -> None:
         """Set it, so that it is wrong by so many seconds, to the future or to the past."""
         if abs(wrong_by - self._wrong_by) > SLACK:

@@ -17,7 +17,6 @@ from .clock import Clock
 from .log import Log
 from .member import Member, end, is_alive
 from .ownlog import OwnLog, is_complaint
-from .process import resident_size
 
 FLUENTLITE = [sys.executable, "-m", "fluentlite"]
 
@@ -184,10 +183,6 @@ class Daemon:
         """Of the master and of the workers."""
         self._workers = [process for process in self._workers if is_alive(process)]
         return [process.pid for process in [self._master] * (self._master is not None) + self._workers]
-
-    def resident_size(self) -> int:
-        """Return the bytes of memory that master and workers hold, shared ones counted for each."""
-        return sum(map(resident_size, self.pids))
 
     def count(self, text: str) -> int:
         """Return how often *text* is in its log."""

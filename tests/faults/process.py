@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 
 def open_files(pid: int) -> set[tuple[int, int]]:
@@ -20,12 +19,3 @@ def open_files(pid: int) -> set[tuple[int, int]]:
             continue
         found.add((result.st_dev, result.st_ino))
     return found
-
-
-def resident_size(pid: int) -> int:
-    """Return the bytes of memory that the process holds, 0 if it does not run."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -12,9 +12,8 @@ import pytest
 from .clock import Clock
 
 _SHOW = """
-import sys, time, datetime, logging
+import sys, time, logging
 for _ in sys.stdin:
-    record = logging.makeLogRecord({})
     print(time.time(), time.time_ns() / 1e9, time.mktime(time.localtime()), time.clock_gettime(time.CLOCK_REALTIME),
           logging.LogRecord("", 0, "", 0, "", (), None).created, time.mktime(time.localtime(5.0)), time.monotonic(), flush=True)
 """
