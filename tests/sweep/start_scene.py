@@ -6,7 +6,6 @@ Whatever happens to one of the two, the other says so or lives; the next start f
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from fluentlite.cli import main
@@ -14,7 +13,6 @@ from fluentlite.cli import main
 from .interceptor import Subject
 from .master_scene import ASK_INTERVAL, MasterScene
 from .point import Point
-from .processes import descendants
 from .scene import BUG, StuckError
 
 STARTER, DAEMON = 0, 2
@@ -85,11 +83,7 @@ class StarterScene(MasterScene):
     def halt(self) -> None:
         """Tell the daemon to stop, and wait until all its processes are gone."""
         self.ask("stop")
-        self.wait_for(lambda: not self.left(), "all ended")
-
-    def left(self) -> list[int]:
-        """Return what is left of its processes."""
-        return [pid for pid in descendants(os.getpid()) if pid != self.server.pid]
+        self.wait_for(lambda: not self._processes(), "all ended")
 
 
 class DaemonScene(StarterScene):
