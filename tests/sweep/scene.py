@@ -133,18 +133,26 @@ class Scene(ABC):
             self.succeed()
 
     def _has_ended(self, subject: Subject, *, is_told: bool) -> None:
-        was_killed = subject.was_hit and self.point is not None and self.point.is_kill
+        was_killed = self.was_killed(subject)
         if was_killed:
             is_fine = subject.status == -signal.SIGKILL
         elif subject.status == 0:
             is_fine = is_told
-        else:  # only because of what was done to it, and with a word
-            is_fine = subject.was_hit and subject.status not in (BUG, None) and self._has_said_something()
+        else:  # only because of what was done to it
+            is_fine = subject.was_hit and self.gave_up(subject)
         self.expect(is_fine, f"it ended with status {subject.status}")
         if subject is self.watched:
             self._end = "killed" if was_killed else f"ended with {subject.status}"
         self.ended(subject)
         self.subject = None
+
+    def was_killed(self, subject: Subject) -> bool:
+        """Tell whether its point was reached, and is a kill."""
+        return subject.was_hit and self.point is not None and self.point.is_kill
+
+    def gave_up(self, subject: Subject) -> bool:
+        """Tell whether it ended by itself, with a word: neither by a signal nor because of an error in it."""
+        return 0 < (subject.status or 0) != BUG and self._has_said_something()
 
     def _waits_for_a_restart(self) -> bool:
         """Tell whether it may wait: something fails for the rest of its life."""

@@ -6,6 +6,7 @@ Whatever happens to one of the two, the other says so or lives; the next start f
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from fluentlite.cli import main
@@ -13,7 +14,7 @@ from fluentlite.cli import main
 from .interceptor import Subject
 from .master_scene import ASK_INTERVAL, MasterScene
 from .point import Point
-from .scene import BUG, StuckError
+from .scene import StuckError
 
 STARTER, DAEMON = 0, 2
 """Which of the processes is meant, in the order in which they begin; between these two is one that only forks."""
@@ -61,10 +62,11 @@ class StarterScene(MasterScene):
 
     def _judge(self, starter: Subject) -> None:
         was_hit = self.watched is not None and self.watched.was_hit
-        is_fine = starter.status == 0 or (was_hit and starter.status not in (BUG, None))
-        self.expect(
-            is_fine and (starter.status <= 0 or bool(self.said())), f"start ended with {starter.status}"
-        )
+        if self.whom == STARTER and self.was_killed(starter):
+            is_fine = starter.status == -signal.SIGKILL
+        else:
+            is_fine = starter.status == 0 or (was_hit and self.gave_up(starter))
+        self.expect(is_fine, f"start ended with {starter.status}")
         if starter is self.watched:
             self._end = f"start ended with {starter.status}"
         self.subject = None
