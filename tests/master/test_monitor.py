@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clients import eventually
+from following import Descriptors
 
 from fluentlite.master.monitor import SHORTEST_SPAN, UNKNOWN, Monitor
 
@@ -52,22 +52,6 @@ def children():
     forked = Children()
     yield forked
     forked.close()
-
-
-@contextlib.contextmanager
-def no_descriptors():
-    """All that this process may have are taken."""
-    taken, (soft, hard) = [], resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        yield
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def sampled(pid, monitor=None, now=0.0):
@@ -146,7 +130,7 @@ def test_no_descriptor_is_left_to_look_with(children):
     """Of processes that cannot be looked at for want of a descriptor nothing is known until there is one again."""
     pid, monitor = children.fork(), Monitor()
     monitor.sample(0.0, [pid])
-    with no_descriptors():
+    with contextlib.closing(Descriptors(0)) as no_more, no_more:
         monitor.sample(1.0, [pid])
         assert monitor.usage(pid) == UNKNOWN
     monitor.sample(2.0, [pid])
