@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 
@@ -84,10 +85,8 @@ def test_what_is_planted(master, tmp_path, name, plant, told):
     victim.touch()
     plant(path, victim)
 
-    with pytest.raises(
-        AssertionError, match=rf"{path}: what is there is none of ours: ({told})\. Look who put it"
-    ):
-        assert untrusted(master) == []
+    [problem] = untrusted(master)
+    assert re.search(rf"{path}: what is there is none of ours: ({told})\. Look who put it", problem)
 
 
 @pytest.mark.parametrize("name", ["pid", "lock"])
