@@ -11,8 +11,10 @@ import contextlib
 import json
 import os
 import pwd
+import shutil
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,17 @@ def workers_account():
     if not IS_ROOT:
         return None
     return Account(WORKER.pw_name, WORKER.pw_uid, WORKER.pw_gid, (WORKER.pw_gid,))
+
+
+@contextlib.contextmanager
+def open_directory():
+    """A directory that every user can pass, unlike those of pytest."""
+    path = Path(tempfile.mkdtemp(prefix="fluentlite-test-", dir="/tmp"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
-from strangers import IS_ROOT, MALLORY, WORKER, give_away, process_of, workers_account
+from strangers import IS_ROOT, MALLORY, WORKER, give_away, open_directory, process_of, workers_account
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError
@@ -189,14 +186,12 @@ TRAPS = [_symbolic_link, _hard_link, _pipe, _directory]
 def workers_place():
     """A directory of the workers' user, who can get there, unlike to those of pytest."""
     account = workers_account()
-    above = Path(tempfile.mkdtemp(prefix="fluentlite-test-", dir="/tmp"))
-    above.chmod(0o755)
-    place = above / "place"
-    place.mkdir(mode=0o755)
-    if account is not None:
-        os.chown(place, account.uid, account.gid)
-    yield place
-    shutil.rmtree(above)
+    with open_directory() as above:
+        place = above / "place"
+        place.mkdir(mode=0o755)
+        if account is not None:
+            os.chown(place, account.uid, account.gid)
+        yield place
 
 
 @pytest.mark.parametrize("plant", TRAPS)

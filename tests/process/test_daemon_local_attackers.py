@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import re
 import resource
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
 from asking import as_stranger
 from kernel import title
-from strangers import IS_ROOT, MALLORY, WORKER
+from strangers import IS_ROOT, MALLORY, WORKER, open_directory
 
 import fluentlite.daemon  # noqa: F401 - another user may not be able to read the interpreter's files
 from fluentlite.errors import FluentliteError
@@ -29,15 +26,11 @@ OPEN = "can be written by everybody"
 @pytest.fixture
 def open_daemon(make_daemon, arrivals):
     """A daemon in directories that every user can pass; as root its workers are another user."""
-    directory = Path(tempfile.mkdtemp(prefix="fluentlite-test-", dir="/tmp"))
-    directory.chmod(0o755)
     how = {"user": WORKER.pw_name} if IS_ROOT else {}
-    try:
+    with open_directory() as directory:
         daemon = make_daemon("a", directory=directory / "agent", **how)
         yield daemon
         daemon.close()
-    finally:
-        shutil.rmtree(directory)
 
 
 def refused(result, path):

@@ -3,30 +3,19 @@
 import contextlib
 import os
 import pwd
-import shutil
 import signal
 import subprocess
-import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
 from kernel import open_files
 from servers import ScriptedServer
-
-IS_ROOT = os.geteuid() == 0
+from strangers import IS_ROOT, open_directory
 
 
 def holders(daemon, path):
     """The processes that have *path* open."""
     return [pid for pid in daemon.processes() if str(path) in open_files(pid).values()]
-
-
-def open_to(user):
-    """A directory that *user* can pass, unlike those of pytest."""
-    directory = Path(tempfile.mkdtemp(prefix="fluentlite-test-", dir="/tmp"))
-    directory.chmod(0o755)
-    return directory
 
 
 @pytest.fixture(params=["as the caller", "as another user"])
@@ -37,8 +26,7 @@ def rotated(request, make_daemon, arrivals):
         return
     # Without root there is no other user to become: naming one's own is as far as it goes.
     user = "nobody" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name
-    directory = open_to(user)
-    try:
+    with open_directory() as directory:
         daemon = make_daemon("a", "b", directory=directory / "agent", user=user)
         own = directory / "agent" / "own"
         own.mkdir()
@@ -48,8 +36,6 @@ def rotated(request, make_daemon, arrivals):
         daemon.write_config()
         yield daemon
         daemon.close()
-    finally:
-        shutil.rmtree(directory)
 
 
 def test_renamed_and_told(rotated, arrivals):
