@@ -60,6 +60,28 @@ def give_away(monkeypatch):
     return give_away
 
 
+# -- what somebody puts in the place of a file, so that we write to his *victim*, or wait for ever --------------
+
+
+def symbolic_link(path, victim):
+    os.symlink(victim, path)
+
+
+def hard_link(path, victim):
+    os.link(victim, path)
+
+
+def pipe(path, _victim):
+    os.mkfifo(path)
+
+
+def directory(path, _victim):
+    os.mkdir(path)
+
+
+# -- processes --------------------------------------------------------------------------------------------
+
+
 @contextlib.contextmanager
 def process_of(user, run):
     """Run *run* in a child that is *user* (as root), until the end of the block; it may say when it is ready."""

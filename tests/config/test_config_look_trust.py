@@ -8,7 +8,7 @@ import socket
 import stat
 
 import pytest
-from strangers import give_away
+from strangers import give_away, hard_link, pipe, symbolic_link
 
 from fluentlite.config.look_trust import open_files, untrusted
 from fluentlite.config.model import MasterSettings
@@ -69,12 +69,9 @@ def test_directories(master, name):
 @pytest.mark.parametrize(
     ("plant", "told"),
     [
-        (lambda path, victim: os.symlink(victim, path), "it is a symbolic link"),
-        (
-            lambda path, victim: os.link(victim, path),
-            "it has another name as well, a hard link|it is not a socket",
-        ),
-        (lambda path, _victim: os.mkfifo(path), "it is not a (regular file|socket)"),
+        (symbolic_link, "it is a symbolic link"),
+        (hard_link, "it has another name as well, a hard link|it is not a socket"),
+        (pipe, "it is not a (regular file|socket)"),
     ],
     ids=["symbolic-link", "hard-link", "pipe"],
 )

@@ -8,7 +8,19 @@ import stat
 import threading
 
 import pytest
-from strangers import IS_ROOT, MALLORY, WORKER, give_away, open_directory, process_of, workers_account
+from strangers import (
+    IS_ROOT,
+    MALLORY,
+    WORKER,
+    directory,
+    give_away,
+    hard_link,
+    open_directory,
+    pipe,
+    process_of,
+    symbolic_link,
+    workers_account,
+)
 
 from fluentlite.config.model import MasterSettings
 from fluentlite.errors import ConfigError
@@ -163,23 +175,7 @@ def test_modes_whatever_the_umask(tmp_path, umask):
 # -- what is planted in the place of a file ---------------------------------------------------------------
 
 
-def _symbolic_link(path, victim):
-    path.symlink_to(victim)
-
-
-def _hard_link(path, victim):
-    os.link(victim, path)
-
-
-def _pipe(path, _victim):
-    os.mkfifo(path)
-
-
-def _directory(path, _victim):
-    path.mkdir()
-
-
-TRAPS = [_symbolic_link, _hard_link, _pipe, _directory]
+TRAPS = [symbolic_link, hard_link, pipe, directory]
 
 
 @pytest.fixture
@@ -214,7 +210,7 @@ def test_a_trap_in_place_of_the_pid_file(place, victim, plant):
 
     with pytest.raises(PidFileError):
         PidFile(str(path))
-    if plant is _symbolic_link:
+    if plant is symbolic_link:
         with pytest.raises(PidFileError):
             holder(str(path))
     else:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from asking import as_stranger
 from kernel import title
-from strangers import IS_ROOT, MALLORY, WORKER, open_directory
+from strangers import IS_ROOT, MALLORY, WORKER, hard_link, open_directory, pipe, symbolic_link
 
 import fluentlite.daemon  # noqa: F401 - another user may not be able to read the interpreter's files
 from fluentlite.errors import FluentliteError
@@ -143,10 +143,10 @@ def test_what_the_workers_user_plants(open_daemon, arrivals):
     victim.write_text("precious\n")
     daemon.start_watchful()
     master = daemon.master()
-    for plant in (lambda path: path.symlink_to(victim), lambda path: path.hardlink_to(victim), os.mkfifo):
+    for plant in (symbolic_link, hard_link, pipe):
         for path in (daemon.log_path, daemon.state_dir / "fluentlite.lock"):
             path.unlink()
-            plant(path)
+            plant(path, victim)
         assert daemon.run("reload").status == 1  # a start would be refused, too
         begin = daemon.ask()["master"]["uptime"]
         daemon.eventually(
