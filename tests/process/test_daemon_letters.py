@@ -38,14 +38,24 @@ def daemon(make_daemon, server):
     return made
 
 
-def a_letter():
-    """One of the log with the tag ``a``."""
+@pytest.fixture
+def letter(tmp_path):
+    """The file of one of a log with the tag ``a``."""
     packer = MsgpackEntries("message")
     packer.begin(1_700_000_000_000_000_000)
     entry = packer.pack([b"hello"])
-    return Letter(
+    made = Letter(
         "a", "/a.log", "1:2:0", 10, 16, True, "AAAA", 1, "msgpack", 1_700_000_000, (("s:1", "why"),), entry
     )
+    path = tmp_path / "a.letter"
+    path.write_bytes(encode_letter(made))
+    return path
+
+
+@pytest.fixture
+def idle(make_daemon, server):
+    """Another one, that is not started, with a log ``a``: replay needs its configuration only."""
+    return make_daemon("a", server=f"{HOST}:{server.port}")
 
 
 def taken(server):
@@ -93,21 +103,18 @@ def test_from_refusal_to_replay(daemon, server):
     daemon.eventually(lambda: daemon.run("status", "--strict").status == 0)
 
 
-def test_replay_of_what_is_kept(make_daemon, server, tmp_path):
+def test_replay_of_what_is_kept(idle, server, letter):
     """With --keep the file stays, and the record goes with the id that it had, so that a server can know it again (S06, S36)."""
-    daemon, letter = make_daemon("a", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
-    letter.write_bytes(encode_letter(a_letter()))
     for _ in range(2):
-        done = daemon.run("replay", "--keep", letter)
+        done = idle.run("replay", "--keep", letter)
         assert (done.status, done.err) == (0, "")
         assert "kept" in done.out
     assert [(one.id, one.tag, one.lines()) for one in server.chunks] == [("AAAA", "a", [b"hello"])] * 2
 
 
-def test_replay_by_another_log(make_daemon, server, tmp_path):
+def test_replay_by_another_log(make_daemon, server, letter):
     """A letter of a log that is not configured any more goes as the lines of its tag, or of the log that is named (S36)."""
-    daemon, letter = make_daemon("b", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
-    letter.write_bytes(encode_letter(a_letter()))
+    daemon = make_daemon("b", server=f"{HOST}:{server.port}")
     unknown = daemon.run("replay", letter)
     assert (unknown.status, "say with --log TAG" in unknown.err) == (1, True)
     other = daemon.run("replay", "--log", "no-such-tag", letter)
@@ -120,49 +127,42 @@ def test_replay_by_another_log(make_daemon, server, tmp_path):
     assert daemon.run("replay", letter).status == 0
 
 
-def test_some_are_no_letters(make_daemon, server, tmp_path):
+def test_some_are_no_letters(idle, server, letter, tmp_path):
     """What is not, byte for byte, a letter of ours is not sent, and stays where it is; the others go (S36)."""
-    daemon = make_daemon("a", server=f"{HOST}:{server.port}")
-    names = ["damaged", "link", "missing", "good"]
-    bad, link, missing, good = (tmp_path / f"{name}.letter" for name in names)
-    bad.write_bytes(encode_letter(a_letter())[:-1] + b"x")
-    good.write_bytes(encode_letter(a_letter()))
-    link.symlink_to(good)
-    done = daemon.run("replay", bad, link, missing, good)
+    bad, link, missing = (tmp_path / f"{name}.letter" for name in ("damaged", "link", "missing"))
+    bad.write_bytes(letter.read_bytes()[:-1] + b"x")
+    link.symlink_to(letter)
+    done = idle.run("replay", bad, link, missing, letter)
 
     assert done.status == 1
     assert [
         why in done.err for why in ("checksum", "(Too many levels of symbolic links)", "No such file")
     ] == [True] * 3
     assert done.err.count("It stays where it is") == 3
-    assert (bad.exists(), good.exists(), server.lines()) == (True, False, [b"hello"])
+    assert (bad.exists(), letter.exists(), server.lines()) == (True, False, [b"hello"])
 
 
-def test_letters_of_strangers(make_daemon, server, tmp_path):
+def test_letters_of_strangers(idle, server, letter):
     """A letter is believed if it is root's, one's own, or of the user that workers run as (S36)."""
-    daemon, letter = make_daemon("a", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
-    letter.write_bytes(encode_letter(a_letter()))
     stranger = 65534 if os.geteuid() == 0 else os.geteuid() + 1
     with pytest.raises(LetterError, match=f"it belongs to user {os.geteuid()}, who writes no letters here"):
         LetterFile(str(letter), {stranger})
     if os.geteuid() == 0:  # who alone can give files away
         os.chown(letter, stranger, -1)
-        assert f"it belongs to user {stranger}" in daemon.run("replay", letter).err
-        daemon.config["master"]["user"] = "nobody"
-        daemon.write_config()
+        assert f"it belongs to user {stranger}" in idle.run("replay", letter).err
+        idle.config["master"]["user"] = "nobody"
+        idle.write_config()
 
-    assert daemon.run("replay", letter).status == 0
+    assert idle.run("replay", letter).status == 0
     assert server.lines() == [b"hello"]
 
 
-def test_two_replays_of_one_letter(make_daemon, server, tmp_path):
+def test_two_replays_of_one_letter(idle, server, letter):
     """A letter that one replay is sending is not sent by another one; interrupted, it is still there (S36)."""
-    daemon, letter = make_daemon("a", server=f"{HOST}:{server.port}"), tmp_path / "a.letter"
-    letter.write_bytes(encode_letter(a_letter()))
     server.restart(behaviours.no_ack)
-    first = subprocess.Popen(daemon.command("replay", letter), stderr=subprocess.PIPE, text=True)
+    first = subprocess.Popen(idle.command("replay", letter), stderr=subprocess.PIPE, text=True)
     server.wait_for(lambda: server.chunks)
-    second = daemon.run("replay", letter)
+    second = idle.run("replay", letter)
     assert (second.status, "another replay is sending it" in second.err) == (1, True)
 
     first.send_signal(signal.SIGINT)
@@ -170,12 +170,12 @@ def test_two_replays_of_one_letter(make_daemon, server, tmp_path):
     assert (first.returncode, "interrupted before a server had acknowledged it" in said) == (130, True)
     assert letter.exists()
 
-    killed = subprocess.Popen(daemon.command("replay", letter))
+    killed = subprocess.Popen(idle.command("replay", letter))
     server.wait_for(lambda: len(server.chunks) == 2)
     killed.kill()
     killed.wait()
     server.restart(ack_all)
-    assert daemon.run("replay", letter).status == 0
+    assert idle.run("replay", letter).status == 0
     assert not letter.exists()
 
 
