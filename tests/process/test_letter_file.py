@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import pytest
@@ -79,7 +80,21 @@ def test_replaced_while_it_was_sent(real, tmp_path):
 
 
 def test_locked(real):
-    """One that is being sent is opened by nobody else; one that was removed meanwhile by nobody any more (S36)."""
+    """One that is being sent is opened by nobody else; afterwards it can be (S36)."""
     with LetterFile(str(real), {os.geteuid()}), pytest.raises(LetterError, match="another replay"):
         LetterFile(str(real), {os.geteuid()})
-    LetterFile(str(real), {os.geteuid()}).__exit__()
+    with LetterFile(str(real), {os.geteuid()}):
+        pass
+
+
+def test_sent_by_another_one_meanwhile(real, monkeypatch):
+    """One that was removed between its opening and its lock is not sent once more (S36)."""
+    flock = fcntl.flock
+
+    def lock_too_late(fd, how):
+        real.unlink()
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_too_late)
+    with pytest.raises(LetterError, match="another replay has sent it"):
+        LetterFile(str(real), {os.geteuid()})
