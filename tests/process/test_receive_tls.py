@@ -138,7 +138,7 @@ def test_everything_at_once_with_the_agent(authority, tmp_path):
         pytest.param(
             ["--user-file", "{cert}", "--shared-key", "k"],
             "line 1: a user is written NAME:PASSWORD",
-            id="no-users",
+            id="users-of-another-form",
         ),
         pytest.param(["--shared-key", ""], "--shared-key is empty", id="empty-key"),
     ],
