@@ -42,7 +42,7 @@ def open_daemon(make_daemon, arrivals):
     ],
 )
 def test_a_directory_that_everybody_can_write(make_daemon, key, name, remedy):
-    """``start`` and ``check`` refuse it by name and with the remedy, and ``start`` has started nothing (P03)."""
+    """``start`` and ``check`` refuse it by name and with the remedy, and ``start`` has started nothing."""
     daemon = make_daemon("a")
     place = daemon.directory / "open"
     place.mkdir()
@@ -107,7 +107,7 @@ def outcome(run, *words):
 
 
 def test_commands_of_another_user(open_daemon, arrivals):
-    """Another user, even the workers', gets the status; ``stop``, ``reload``, ``restart`` and ``start`` change nothing (P03)."""
+    """Another user, even the workers', gets the status; ``stop``, ``reload``, ``restart`` and ``start`` change nothing."""
     daemon = open_daemon
     daemon.start()
     before = daemon.processes()
@@ -166,7 +166,7 @@ def test_what_the_workers_user_plants(open_daemon, arrivals):
 def test_names_with_control_characters(make_daemon, arrivals):
     """
     A directory whose name would clear the screen and forge an entry does so nowhere: not in the own log, the status, the
-    titles that ``ps`` shows, nor in what commands say; and the log is followed as any other (O02).
+    titles that ``ps`` shows, nor in what commands say; and the log is followed as any other.
     """
     daemon = make_daemon("a")
     nasty = daemon.logs_dir / "x\n2026-01-01T00:00:00+0000 [ERROR] (1) forged\x1b[2J\x1b]0;t\x07\u202e"
