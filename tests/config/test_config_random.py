@@ -102,8 +102,9 @@ def test_any_damage_to_a_configuration_is_read_or_refused(damages):
     """A good file with some bytes overwritten gives settings or problems, and no problem tells a secret."""
     content = bytearray(
         b'include = ["*.x"]\n[master]\nnice = 5\n[forward]\nprimary = ["a:1", "[::1]:2"]\nformat = "json"\n'
-        b'[forward.security]\nshared_key = "SeSaMe-OpEn"\nusername = "u"\npassword = "SeSaMe-OpEn"\n[tail]\nrotate_wait = 1e1\n[ping]\ntag = "p"\ndata = "d"\n'
-        b'[[log]]\ntag = "t"\npath = "/a"\nforward.tls.verify = false\n'
+        b'[forward.security]\nshared_key = "%(secret)b"\nusername = "u"\npassword = "%(secret)b"\n'
+        b'[tail]\nrotate_wait = 1e1\n[ping]\ntag = "p"\ndata = "d"\n'
+        b'[[log]]\ntag = "t"\npath = "/a"\nforward.tls.verify = false\n' % {b"secret": SECRET.encode()}
     )
     for position, damage in damages:
         start = position % len(content)
