@@ -82,7 +82,9 @@ def test_places_are_kept():
 def test_the_unit_is_as_it_says():
     """The settings of the unit that the page names are in it."""
     unit = (ROOT / "init/fluentlite.service").read_text()
-    for name in re.findall(r"`(\w+=[\w]*)`", PAGE):
+    named = re.findall(r"`(\w+=[\w]*)`", PAGE)
+    assert named
+    for name in named:
         assert f"\n{name}" in unit
 
     assert "list of system calls" in PAGE
