@@ -113,7 +113,8 @@ class Scene:
         self, condition: Callable[[], bool], what: str, *, timeout: float = 20.0, writing: bool = False
     ) -> None:
         """Let time pass until *condition*; the writers write only if *writing*."""
-        deadline = time.monotonic() + timeout * self.patience
+        timeout *= self.patience
+        deadline = time.monotonic() + timeout
         while not condition():
             now = time.monotonic()
             if now > deadline:
