@@ -11,6 +11,7 @@ from fluentlite.config.certificates import look_at_tls
 from fluentlite.config.look import look
 from fluentlite.config.model import TlsSettings
 from fluentlite.config.toml import read
+from fluentlite.tls.context import client_context
 
 
 def test_good_ones(authority):
@@ -133,10 +134,8 @@ def test_what_logs_share_is_said_once(write, least, tmp_path):
     assert f"ca_file {tmp_path}/none cannot be read" in found.text
 
 
-def test_it_is_openssl_that_judges(authority):
+def test_what_a_context_takes(authority):
     """A context of ours takes TLS 1.2 and newer, and verifies."""
-    from fluentlite.tls.context import client_context
-
     context = client_context(authority.client())
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -217,10 +217,9 @@ def test_reading_tells_the_files_and_secrets_that_everybody_can_read(write, leas
     for path, mode in ((plain, 0o644), (indirect, 0o644), (main, 0o644), (key, 0o640)):
         os.chmod(path, mode)
 
-    assert ((main, plain, indirect), ()) == (
-        (reading := read(main, {"PASSWORD": "p"})).files,
-        reading.warnings,
-    )
+    reading = read(main, {"PASSWORD": "p"})
+    assert ((main, plain, indirect), ()) == (reading.files, reading.warnings)
+
     os.chmod(key, 0o604)
     assert read(main, {"PASSWORD": "p"}).warnings == (
         f"{key} holds a secret and everybody can read it. Run: chmod o-rwx {key}",
