@@ -7,6 +7,9 @@ import contextlib
 import pytest
 from arrivals import Arrivals
 from daemon import Daemon
+from receiving import receive
+
+__all__ = ["receive"]
 
 
 @pytest.fixture
