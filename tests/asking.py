@@ -11,11 +11,10 @@ import tempfile
 import time
 
 import pytest
+from strangers import WORKER, become
 
 from fluentlite.loop import Loop
 from fluentlite.master.control import ControlServer
-
-NOBODY = 65534
 
 
 class Served:
@@ -111,10 +110,7 @@ def as_stranger(function, meanwhile=lambda: time.sleep(0.005)):
     if pid == 0:
         status = 1
         try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
+            become(WORKER)
             os.write(writer, json.dumps(function()).encode())
             status = 0
         except BaseException as exc:  # noqa: BLE001

@@ -82,6 +82,14 @@ def directory(path, _victim):
 # -- processes --------------------------------------------------------------------------------------------
 
 
+def become(user):
+    """Have this process be *user*, for good; without root it stays what it is."""
+    if IS_ROOT:
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+
+
 @contextlib.contextmanager
 def process_of(user, run):
     """Run *run* in a child that is *user* (as root), until the end of the block; it may say when it is ready."""
@@ -89,10 +97,7 @@ def process_of(user, run):
     pid = os.fork()
     if pid == 0:
         try:
-            if IS_ROOT and user is not None:
-                os.setgroups([])
-                os.setgid(user.pw_gid)
-                os.setuid(user.pw_uid)
+            become(user)
             run(lambda: os.write(writer, b"."))
         finally:
             os._exit(1)
