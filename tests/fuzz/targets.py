@@ -180,9 +180,9 @@ _CHUNKS = (
 # -- the checkpoint -----------------------------------------------------------------------------------------
 
 
-def slot_of(payload: bytes, *, sequence: int = 1, magic: bytes = MAGIC) -> bytes:
+def slot_of(payload: bytes) -> bytes:
     """A slot that is whole, around any payload."""
-    header = struct.pack(">8sQI", magic, sequence, len(payload))
+    header = struct.pack(">8sQI", MAGIC, 1, len(payload))
     return header + struct.pack(">I", zlib.crc32(header + payload)) + payload
 
 
