@@ -1,9 +1,12 @@
 """Write configurations into a directory of their own and load them."""
 
 import pytest
+from strangers import give_away
 
 from fluentlite.config.toml import load
 from fluentlite.errors import ConfigError
+
+__all__ = ["give_away"]
 
 LEAST = """
 [forward]

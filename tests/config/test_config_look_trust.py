@@ -8,14 +8,12 @@ import socket
 import stat
 
 import pytest
-from strangers import give_away, hard_link, pipe, symbolic_link
+from strangers import hard_link, pipe, symbolic_link
 
 from fluentlite.config.look_trust import open_files, untrusted
 from fluentlite.config.model import MasterSettings
 from fluentlite.config.toml import read
 from fluentlite.master.directories import pid_path, socket_path, state_lock_path
-
-__all__ = ["give_away"]
 
 
 @pytest.fixture

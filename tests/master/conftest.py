@@ -1,5 +1,6 @@
-"""The fixtures of the control socket's tests."""
+"""The fixtures of the control socket's tests, and of those of places that others can write."""
 
 from asking import open_dir, served, socket_file
+from strangers import give_away
 
-__all__ = ["open_dir", "served", "socket_file"]
+__all__ = ["give_away", "open_dir", "served", "socket_file"]

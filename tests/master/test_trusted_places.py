@@ -13,7 +13,6 @@ from strangers import (
     MALLORY,
     WORKER,
     directory,
-    give_away,
     hard_link,
     open_directory,
     pipe,
@@ -30,8 +29,6 @@ from fluentlite.master.account import rights_of
 from fluentlite.master.directories import open_log, prepare
 from fluentlite.master.pidfile import PidFile, PidFileError, holder
 from fluentlite.trust import is_of, judge_log_dir, judge_run_dir, judge_state_dir
-
-__all__ = ["give_away"]
 
 JUDGES = {
     "run_dir": judge_run_dir,
