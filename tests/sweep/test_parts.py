@@ -59,7 +59,7 @@ def test_every_call_is_killed_and_fails_in_each_way():
     ]
 
 
-def test_the_calls_of_the_issue_are_covered():
+def test_the_calls_that_count_are_covered():
     """What opens, reads, writes, renames, syncs, connects, sends, receives or forks is in the table."""
     calls = "openat read pread64 write pwrite64 linkat unlinkat fsync fdatasync connect sendto sendmsg recvfrom clone"
     assert set(calls.split()) <= set(NUMBERS.values())
