@@ -111,25 +111,36 @@ def test_an_authority_that_has_expired(tmp_path):
     assert f"ca_file {ca} has expired (20" in text
 
 
-def test_check_says_it_of_the_log(authority, write, least, tmp_path):
+@pytest.fixture
+def error_of(write, tmp_path):
+    """Return the one error that ``check`` finds in a configuration."""
+
+    def error_of(text):
+        places = (
+            f'[master]\nstate_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\nlog_file = "{tmp_path}/l"\n'
+        )
+        findings = look(read(write("main.toml", f"{places}{text}"), {}), lambda _hosts: {})
+        [found] = [finding for finding in findings if finding.level == "error"]
+        return found
+
+    return error_of
+
+
+def test_check_says_it_of_the_log(authority, error_of, least):
     """It stands with the log whose forward.tls it is."""
     own = authority.issue("client.example", days=-1)
     tls = f'{{ca_file = "{authority.ca_file}", cert_file = "{own.cert_file}", key_file = "{own.key_file}"}}'
-    places = f'[master]\nstate_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\nlog_file = "{tmp_path}/l"\n'
-    findings = look(read(write("main.toml", f"{places}{least}forward.tls = {tls}\n"), {}), lambda _hosts: {})
+    found = error_of(f"{least}forward.tls = {tls}\n")
 
-    [found] = [finding for finding in findings if finding.level == "error"]
     assert found.subject == "[[log]] app /var/log/app.log"
     assert "certificate has expired" in found.text
 
 
-def test_what_logs_share_is_said_once(write, least, tmp_path):
+def test_what_logs_share_is_said_once(error_of, least, tmp_path):
     """A file that is wrong for all logs is one mistake (S25)."""
-    places = f'[master]\nstate_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\nlog_file = "{tmp_path}/l"\n'
     more = f'[[log]]\ntag = "b"\npath = "/var/log/b.log"\n[forward.tls]\nca_file = "{tmp_path}/none"\n'
-    findings = look(read(write("main.toml", f"{places}{least}{more}"), {}), lambda _hosts: {})
+    found = error_of(least + more)
 
-    [found] = [finding for finding in findings if finding.level == "error"]
     assert found.subject == "servers"
     assert f"ca_file {tmp_path}/none cannot be read" in found.text
 
