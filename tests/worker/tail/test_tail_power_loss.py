@@ -1,5 +1,6 @@
 """The power fails, at any call, and leaves any of the disks that it can leave: nothing is lost, little arrives twice."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -13,7 +14,7 @@ from powerloss import Disk, write_tree
 from sending import Worker, forward_settings
 from servers import ScriptedServer
 
-from fluentlite.core.position import SLOT_SIZE, checkpoint_name
+from fluentlite.core.position import SLOT_SIZE, SLOTS, checkpoint_name
 from fluentlite.worker import checkpoint as checkpoint_module
 from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.waiting import Patience
@@ -60,6 +61,20 @@ class Stage:
     def write(self, *lines):
         self.written.extend(lines)
         self._log.append(*lines)
+
+    @contextlib.contextmanager
+    def begun(self):
+        """What happens inside, from the first start of the worker on, is recorded."""
+        with self.disk.recorded():
+            self.note()
+            self.open(self.follower)
+            yield
+
+    def take_turns(self, numbers, seconds=0.3):
+        """Turns of the worker, in each of which two lines with its number are written."""
+        for turn in numbers:
+            self.write(*lines(f"turn {turn}"))
+            self.step(seconds)
 
     def step(self, seconds=0.3):
         """A turn of the worker: look, read, deliver, sync if that is due."""
@@ -137,9 +152,7 @@ def lines(prefix, count=2):
 def test_following_and_rotating(stage, log):
     """From the first sight on, through rotations, orderly stops and kills: a start goes on from any disk that may be left (T48)."""
     log.append(*lines("old"))
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
+    with stage.begun():
         for turn in range(8):
             stage.write(*lines(f"turn {turn}"))
             stage.step()
@@ -147,29 +160,21 @@ def test_following_and_rotating(stage, log):
                 log.rotate()
                 stage.write(f"after rotation {turn}")
         stage.follower.kill_and_start()
-        for turn in range(8, 14):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+        stage.take_turns(range(8, 14))
         stage.follower.stop_and_start()
-        for turn in range(14, 17):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step(0.7)
+        stage.take_turns(range(14, 17), 0.7)
         stage.follower.stop()
         stage.note()
 
     assert stage.check() > 100
 
 
-def test_at_the_first_sight_nothing_was_written(stage, log):
+def test_at_the_first_sight_nothing_was_written(stage):
     """A log that is not there at first is read from its beginning, after a power loss as well (T19, T48)."""
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
+    with stage.begun():
         stage.note()
         since = len(stage.disk.moments)
-        for turn in range(3):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+        stage.take_turns(range(3))
 
     assert stage.check(since=since) > 10
     assert stage.follower.lines == stage.written
@@ -178,14 +183,10 @@ def test_at_the_first_sight_nothing_was_written(stage, log):
 def test_a_sync_that_fails(stage, log):
     """What a sync could not write may be dropped by the kernel, and the next sync knows nothing of it: it is written again (T48)."""
     log.append("old")
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
-        for turn in range(6):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
-            if turn == 2:
-                stage.disk.failing_syncs = 1
+    with stage.begun():
+        stage.take_turns(range(3))
+        stage.disk.failing_syncs = 1
+        stage.take_turns(range(3, 6))
         for _ in range(12):
             stage.step(0.5)  # nothing more is written
 
@@ -194,14 +195,10 @@ def test_a_sync_that_fails(stage, log):
     assert stage.check(most_doubled=2 * MOST_DOUBLED) > 20
 
 
-def test_a_disk_that_takes_its_time(stage, log):
+def test_a_disk_that_takes_its_time(stage):
     """While a sync is under way what it writes is not written over, nor what was safe before (T48)."""
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
-        for turn in range(12):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step(0.4)
+    with stage.begun():
+        stage.take_turns(range(12), 0.4)
 
     assert stage.check(most_doubled=2 * MOST_DOUBLED) > 100
 
@@ -209,26 +206,20 @@ def test_a_disk_that_takes_its_time(stage, log):
 def test_a_damaged_checkpoint_is_set_aside(stage, log):
     """Whenever the power fails while a damaged one is replaced: that is no first start (T20, T48)."""
     log.append("old")
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
-        for turn in range(4):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+    with stage.begun():
+        stage.take_turns(range(4))
         stage.follower.stop()
         stage.note()
         since = len(stage.disk.moments)
         fd = os.open(stage.follower.checkpoint.path, os.O_WRONLY)
-        for slot in range(4):
+        for slot in range(SLOTS):
             os.pwrite(fd, b"damage", slot * SLOT_SIZE)
         os.fsync(fd)
         os.close(fd)
         stage.open(stage.follower)
-        for turn in range(4, 7):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step(1.0)
+        stage.take_turns(range(4, 7), 1.0)
 
-    assert stage.check(since=since + 4, most_doubled=1000) > 20
+    assert stage.check(since=since + SLOTS, most_doubled=1000) > 20
 
 
 def test_another_path_for_the_log(stage, log, directory):
@@ -236,33 +227,23 @@ def test_another_path_for_the_log(stage, log, directory):
     link = directory / "link.log"
     link.symlink_to(log.path.name)
     log.append("old")
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
-        for turn in range(4):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+    with stage.begun():
+        stage.take_turns(range(4))
         stage.write(*lines("meanwhile"))
         stage.note()
         since = len(stage.disk.moments)
         stage.follow_as(link)
-        for turn in range(4, 7):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+        stage.take_turns(range(4, 7))
 
     assert len(list((stage.disk.root / "lib" / "state").iterdir())) == 1
     assert stage.check(since=since) > 20
 
 
-def test_it_checks_what_it_should(stage, log, monkeypatch):
+def test_it_checks_what_it_should(stage, monkeypatch):
     """Were syncs only said and not done, this would be found: a test that finds nothing holds nothing."""
     monkeypatch.setattr(stage.disk, "_sync", lambda _fd, _name: None)
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
-        for turn in range(3):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+    with stage.begun():
+        stage.take_turns(range(3))
 
     with pytest.raises(AssertionError, match="a power loss after"):
         stage.check()
@@ -271,12 +252,8 @@ def test_it_checks_what_it_should(stage, log, monkeypatch):
 @pytest.mark.parametrize("log", ["a" * 240], indirect=True)
 def test_a_real_worker(stage, log, tmp_path):
     """The whole worker, on some of these disks: it delivers what is missing, and of the rest the last seconds at most (T48)."""
-    with stage.disk.recorded():
-        stage.note()
-        stage.open(stage.follower)
-        for turn in range(9):
-            stage.write(*lines(f"turn {turn}"))
-            stage.step()
+    with stage.begun():
+        stage.take_turns(range(9))
         stage.write(*lines("not delivered", 5))
         stage.note()
     stage.follower.kill()
