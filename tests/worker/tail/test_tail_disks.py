@@ -46,6 +46,21 @@ def make_follower(log, make_disk):
         follower.close()
 
 
+@pytest.fixture
+def following(log, make_follower):
+    """A follower on such a disk that has delivered one line, and has synced that."""
+
+    def begin(kind):
+        follower, disk = make_follower(kind)
+        log.append("safe")
+        follower.start()
+        follower.follow()
+        tick(follower)
+        return follower, disk
+
+    return begin
+
+
 def tick(follower, seconds=2.0):
     """Let it sync what is due, and wait for that."""
     checkpoint = follower.checkpoint
@@ -55,13 +70,9 @@ def tick(follower, seconds=2.0):
 
 
 @pytest.mark.parametrize(("kind", "number"), kinds(*ALL, is_open=True))
-def test_while_following(log, make_follower, said, kind, number):
+def test_while_following(log, following, said, kind, number):
     """Whatever the disk says: lines arrive, through rotations and with more and more files; it is said, and mended by itself (T48, T49)."""
-    follower, disk = make_follower(kind)
-    log.append("0")
-    follower.start()
-    follower.follow()
-    tick(follower)
+    follower, disk = following(kind)
     disk.fail(number)
     for turn in range(1, 9):
         log.append(str(turn))
@@ -69,7 +80,7 @@ def test_while_following(log, make_follower, said, kind, number):
         tick(follower)
         if turn % 2:
             log.rotate()
-    assert follower.lines == [str(turn) for turn in range(9)]
+    assert follower.lines == ["safe", *map(str, range(1, 9))]
     if kind is FailingCalls:
         assert os.strerror(number) in follower.checkpoint.trouble
         assert "the checkpoint cannot be written" in said()[0]
@@ -80,19 +91,15 @@ def test_while_following(log, make_follower, said, kind, number):
     follower.kill_and_start()
     follower.finish()
 
-    assert follower.lines == [str(turn) for turn in range(9)]
+    assert follower.lines == ["safe", *map(str, range(1, 9))]
     assert len(said()) == (2 if kind is FailingCalls else 0), "the blocks of a checkpoint are its own"
 
 
 @pytest.mark.parametrize(("kind", "number"), kinds(*ALL, is_open=True))
-def test_killed_meanwhile(log, make_follower, said, kind, number):
+def test_killed_meanwhile(log, following, said, kind, number):
     """Killed while nothing can be written, what was delivered meanwhile comes twice, and nothing is lost (T48, T49)."""
     said()
-    follower, disk = make_follower(kind)
-    log.append("safe")
-    follower.start()
-    follower.follow()
-    tick(follower)
+    follower, disk = following(kind)
     disk.fail(number)
     log.append("twice")
     follower.follow()
@@ -107,13 +114,9 @@ def test_killed_meanwhile(log, make_follower, said, kind, number):
 
 
 @pytest.mark.parametrize(("kind", "number"), kinds(*ALL, is_open=True))
-def test_stopped_meanwhile(log, make_follower, said, kind, number):
+def test_stopped_meanwhile(log, following, said, kind, number):
     """An orderly stop ends, and says what it could not write; the next start loses nothing (T49)."""
-    follower, disk = make_follower(kind)
-    log.append("safe")
-    follower.start()
-    follower.follow()
-    tick(follower)
+    follower, disk = following(kind)
     disk.fail(number)
     log.append("more")
     follower.follow()
@@ -213,14 +216,10 @@ def test_a_damaged_one_cannot_be_set_aside(log, make_follower, said, kind, numbe
 
 
 @pytest.mark.parametrize("times", [3, 40])
-def test_many_generations_on_a_full_disk(log, make_follower, said, times):
+def test_many_generations_on_a_full_disk(log, following, said, times):
     """Generations that cannot be delivered yet find room in the checkpoint that is there, also on a full disk (T03, T49)."""
-    follower, disk = make_follower(RealDisk if os.geteuid() == 0 else FailingCalls)
     said()
-    log.append("begin")
-    follower.start()
-    follower.follow()
-    tick(follower)
+    follower, disk = following(RealDisk if os.geteuid() == 0 else FailingCalls)
     if isinstance(disk, RealDisk):
         disk.fail(errno.ENOSPC)
     for number in range(times):
@@ -231,4 +230,4 @@ def test_many_generations_on_a_full_disk(log, make_follower, said, times):
     follower.kill_and_start()
     follower.finish()
 
-    assert follower.lines == ["begin", *numbered(1, 10 * times)]
+    assert follower.lines == ["safe", *numbered(1, 10 * times)]
