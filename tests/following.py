@@ -31,7 +31,9 @@ from fluentlite.core.forward import Chunk, ChunkEncoder
 from fluentlite.core.position import newest, split_slots
 from fluentlite.worker.checkpoint import Checkpoint
 from fluentlite.worker.drain import Drain, entry_packer, max_lines
+from fluentlite.worker.opening import open_checkpoint
 from fluentlite.worker.tail import Tail
+from fluentlite.worker.waiting import Patience
 
 ROTATE_WAIT = 5.0
 EVENT_TIME_NS = 1_700_000_000_000_000_000
@@ -137,6 +139,10 @@ class Follower:
     @property
     def trouble(self):
         return self.tail.troubles.message
+
+    def wait_for_checkpoint(self, inbox, tell=lambda _reason: None, names=frozenset(), lifeline=None):
+        """As a worker does before it starts: until its checkpoint can be had, perhaps from another path of *names*."""
+        open_checkpoint(self.settings, self.state_dir, Patience(inbox, lifeline, tell), names).close()
 
     def start(self):
         """As a worker starts: lock and read the checkpoint, find the files."""

@@ -16,8 +16,7 @@ from fluentlite.core.position import State, checkpoint_name
 from fluentlite.errors import LockedError, StateError
 from fluentlite.worker import adopt, opening, waiting
 from fluentlite.worker.checkpoint import Checkpoint
-from fluentlite.worker.opening import open_checkpoint
-from fluentlite.worker.waiting import Patience, ToldToStopError
+from fluentlite.worker.waiting import ToldToStopError
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def start(inbox):
             if configured is None
             else {checkpoint_name(p) for p in (*configured, follower.settings.path)}
         )
-        open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), names).close()
+        follower.wait_for_checkpoint(inbox, tell, names)
         return follower.start()
 
     return start

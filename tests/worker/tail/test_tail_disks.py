@@ -10,8 +10,6 @@ from following import Follower, numbered
 from fluentlite.core.position import SLOT_SIZE, SLOTS
 from fluentlite.errors import StateError
 from fluentlite.worker import opening
-from fluentlite.worker.opening import open_checkpoint
-from fluentlite.worker.waiting import Patience
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ALL = (*FULL, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE, errno.EACCES)
@@ -147,7 +145,7 @@ def test_at_the_first_start(log, make_follower, inbox, said, monkeypatch, kind, 
         if len(reasons) == 6:
             disk.mend()
 
-    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
+    follower.wait_for_checkpoint(inbox, tell)
     follower.start()
     follower.finish()
 
@@ -178,7 +176,7 @@ def test_at_a_later_start(log, make_follower, inbox, said, monkeypatch, kind, nu
         if len(reasons) == 3:
             disk.mend()
 
-    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
+    follower.wait_for_checkpoint(inbox, tell)
     assert (len(reasons) < 3) == (number in (*FULL, errno.EACCES))
     disk.mend()
     follower.start()

@@ -12,8 +12,7 @@ from fluentlite.errors import StateError
 from fluentlite.signals import SignalInbox
 from fluentlite.worker import opening
 from fluentlite.worker.checkpoint import checkpoint_path
-from fluentlite.worker.opening import open_checkpoint
-from fluentlite.worker.waiting import Patience, ToldToStopError
+from fluentlite.worker.waiting import ToldToStopError
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +42,7 @@ class Blocked:
     """
 
     def __init__(self, follower, inbox, *steps):
-        self._follower, self._steps, self.reasons = follower, list(steps), []
-        self._patience = Patience(inbox, None, self._tell)
+        self._follower, self._inbox, self._steps, self.reasons = follower, inbox, list(steps), []
         self._path = checkpoint_path(follower.state_dir, follower.settings.path)
         self._aside = self._path.with_suffix(".aside")
 
@@ -54,8 +52,7 @@ class Blocked:
         if self._path.exists():
             self._path.rename(self._aside)
         self._path.mkdir()
-        settings = self._follower.settings
-        open_checkpoint(settings, self._follower.state_dir, self._patience, frozenset()).close()
+        self._follower.wait_for_checkpoint(self._inbox, self._tell)
         return self._follower.start()
 
     def _tell(self, reason):
@@ -214,7 +211,7 @@ def test_no_space(log, make_follower, inbox, said, no_space):
             log.append("one")
 
     log.append("old")
-    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
+    follower.wait_for_checkpoint(inbox, tell)
     follower.start().follow()
 
     assert follower.lines == ["one"]
@@ -238,7 +235,7 @@ def test_no_space_for_setting_a_broken_one_aside(log, make_follower, inbox, said
             no_space()
 
     log.append("one")
-    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
+    follower.wait_for_checkpoint(inbox, tell)
     follower.start().follow()
 
     assert follower.lines == ["one"]
@@ -251,7 +248,7 @@ def test_without_a_master(log, make_follower, inbox):
     follower = make_follower()
     checkpoint_path(follower.state_dir, follower.settings.path).mkdir(parents=True)
     with pytest.raises(StateError, match="Is a directory"):
-        open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, print), None)
+        follower.wait_for_checkpoint(inbox, print, None)
 
 
 @pytest.mark.parametrize("by", ["signal", "lifeline"])
@@ -269,7 +266,7 @@ def test_told_to_stop(log, make_follower, inbox, said, monkeypatch, by):
 
     begin = time.monotonic()
     with pytest.raises(ToldToStopError):
-        open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, lifeline, tell), frozenset())
+        follower.wait_for_checkpoint(inbox, tell, lifeline=lifeline)
     assert time.monotonic() - begin < 10
     assert len(said()) == 1
     os.close(lifeline)
@@ -292,7 +289,7 @@ def test_another_signal_is_no_reason_to_hurry(log, make_follower, inbox, said, m
             path.rmdir()
 
     begin = time.monotonic()
-    open_checkpoint(follower.settings, follower.state_dir, Patience(inbox, None, tell), frozenset()).close()
+    follower.wait_for_checkpoint(inbox, tell)
 
     assert time.monotonic() - begin > 0.5
     assert len(reasons) == 5

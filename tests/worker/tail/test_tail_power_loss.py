@@ -16,8 +16,6 @@ from servers import ScriptedServer
 
 from fluentlite.core.position import SLOT_SIZE, SLOTS, checkpoint_name
 from fluentlite.worker import checkpoint as checkpoint_module
-from fluentlite.worker.opening import open_checkpoint
-from fluentlite.worker.waiting import Patience
 
 MOST_DOUBLED = 2.0
 """Seconds: what was delivered earlier than that before the power failed does not come twice."""
@@ -46,8 +44,7 @@ class Stage:
 
     def open(self, follower):
         """Its checkpoint as a worker opens it, perhaps with the position of another path."""
-        patience, names = Patience(self._inbox, None, str), {checkpoint_name(follower.settings.path)}
-        open_checkpoint(follower.settings, follower.state_dir, patience, names).close()
+        follower.wait_for_checkpoint(self._inbox, names={checkpoint_name(follower.settings.path)})
         return follower.start()
 
     def follow_as(self, path):
