@@ -379,6 +379,24 @@ def test_all_slots_are_gone(log, make_follower, said, damage):
     assert follower.lines == ["two", "one", "two", "three"], "the new checkpoint is one"
 
 
+@pytest.fixture
+def changed_meanwhile(log, make_follower):
+    """A follower that has delivered a line and goes on with the next one, after *change* has had its checkpoint."""
+
+    def follow(change, *words):
+        log.append("one")
+        follower = make_follower().start()
+        follower.follow()
+        follower.stop()
+        change(follower.checkpoint.path, *words)
+        log.append("two")
+        follower.start()
+        follower.follow()
+        return follower
+
+    return follow
+
+
 ABSURD = {
     "offset-beyond-any-kernel": {3: 1 << 70},
     "marker-of-a-terabyte": {3: 1 << 40, 4: 1 << 40},
@@ -413,16 +431,9 @@ def write_whole_slots(path, change):
 
 
 @pytest.mark.parametrize("change", ABSURD.values(), ids=ABSURD)
-def test_a_whole_checkpoint_that_cannot_be_true(log, make_follower, said, change):
+def test_a_whole_checkpoint_that_cannot_be_true(changed_meanwhile, said, change):
     """Numbers that no worker can have written are damage like any other: kept aside, said, nothing lost (T48)."""
-    log.append("one")
-    follower = make_follower().start()
-    follower.follow()
-    follower.stop()
-    write_whole_slots(follower.checkpoint.path, change)
-    log.append("two")
-    follower.start()
-    follower.follow()
+    follower = changed_meanwhile(write_whole_slots, change)
 
     assert follower.lines == ["one", "one", "two"]
     (message,) = said("ERROR")
@@ -431,16 +442,9 @@ def test_a_whole_checkpoint_that_cannot_be_true(log, make_follower, said, change
 
 
 @pytest.mark.parametrize("change", FAR.values(), ids=FAR)
-def test_a_checkpoint_that_speaks_of_what_is_not_there(log, make_follower, said, change):
+def test_a_checkpoint_that_speaks_of_what_is_not_there(changed_meanwhile, said, change):
     """The largest numbers that there can be neither end nor stop a worker: the file is another one, and is read (T48)."""
-    log.append("one")
-    follower = make_follower().start()
-    follower.follow()
-    follower.stop()
-    write_whole_slots(follower.checkpoint.path, change)
-    log.append("two")
-    follower.start()
-    follower.follow()
+    follower = changed_meanwhile(write_whole_slots, change)
     follower.kill_and_start()
     follower.follow()
 
@@ -452,16 +456,9 @@ def test_a_checkpoint_that_speaks_of_what_is_not_there(log, make_follower, said,
 @pytest.mark.parametrize(
     "size", [0, 1, 20, 100, SLOT_SIZE + 1, SLOT_SIZE, 2 * SLOT_SIZE + 20, 3 * SLOT_SIZE, 4 * SLOT_SIZE - 1]
 )
-def test_the_file_was_cut_short(log, make_follower, said, size):
+def test_the_file_was_cut_short(changed_meanwhile, said, size):
     """Cut anywhere (0 bytes after a power loss) it is a slot, or broken; no line is lost (T48)."""
-    log.append("one")
-    follower = make_follower().start()
-    follower.follow()
-    follower.stop()
-    os.truncate(follower.checkpoint.path, size)
-    log.append("two")
-    follower.start()
-    follower.follow()
+    follower = changed_meanwhile(os.truncate, size)
 
     assert [*dict.fromkeys(follower.lines)] == ["one", "two"]
     assert len(said()) == (0 if size and size % SLOT_SIZE in (0, SLOT_SIZE - 1) else 1), (
