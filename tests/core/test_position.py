@@ -6,12 +6,11 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import struct
-import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slots import slot_of
 
 from fluentlite.core.lines import MARKER_SIZE
 from fluentlite.core.position import (
@@ -64,13 +63,6 @@ states = st.builds(
     points=st.lists(points, max_size=20).map(tuple),
     finished=st.lists(points, max_size=MAX_FINISHED).map(tuple),
 )
-
-
-def slot_of(payload, *, magic=b"FLUENTL1", sequence=1):
-    """A slot that is whole, around any payload."""
-    data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    header = struct.pack(">8sQI", magic, sequence, len(data))
-    return header + struct.pack(">I", zlib.crc32(header + data)) + data
 
 
 def test_bytes_of_a_slot():

@@ -2,9 +2,9 @@
 
 import os
 import signal
-import zlib
 
 from following import numbered
+from slots import LATER
 
 from fluentlite.core.position import SLOT_SIZE, SLOTS
 
@@ -26,12 +26,7 @@ def test_a_later_version(make_daemon, arrivals):
     daemon.stop()
     [checkpoint] = [path for path in checkpoints(daemon) if path.name.startswith("a.log")]
     current = checkpoint.read_bytes()
-    header = b"FLUENTL2" + (9).to_bytes(8, "big") + (7).to_bytes(4, "big")
-    checkpoint.write_bytes(
-        (header + zlib.crc32(header + b"unknown").to_bytes(4, "big") + b"unknown").ljust(
-            SLOTS * SLOT_SIZE, b"\0"
-        )
-    )
+    checkpoint.write_bytes(LATER.ljust(SLOTS * SLOT_SIZE, b"\0"))
     daemon.start()
     daemon.append("a", *numbered(101, 200))
     daemon.append("b", "other")

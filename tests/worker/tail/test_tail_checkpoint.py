@@ -14,11 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
 
 import pytest
 from following import Follower, Log, log_settings, numbered, slurp
+from slots import LATER, slot_of
 
 from fluentlite import report
 from fluentlite.core.lines import MARKER_SIZE
@@ -423,10 +423,7 @@ def write_whole_slots(path, change):
         for row in (*document["points"], *document["finished"]):
             for index, value in change.items():
                 row[index] = value
-        payload = json.dumps(document).encode()
-        header = b"FLUENTL1" + number.to_bytes(8, "big") + len(payload).to_bytes(4, "big")
-        checksum = zlib.crc32(header + payload).to_bytes(4, "big")
-        slots.append((header + checksum + payload).ljust(SLOT_SIZE, b"\0"))
+        slots.append(slot_of(document, sequence=number).ljust(SLOT_SIZE, b"\0"))
     path.write_bytes(b"".join(slots))
 
 
@@ -510,9 +507,7 @@ def test_a_later_version(make_checkpoint, said):
     checkpoint = make_checkpoint()
     checkpoint.write(state(1))
     checkpoint.close()
-    header = b"FLUENTL2" + (9).to_bytes(8, "big") + (7).to_bytes(4, "big")
-    slot = header + zlib.crc32(header + b"unknown").to_bytes(4, "big") + b"unknown"
-    checkpoint.path.write_bytes(slot.ljust(SLOTS * SLOT_SIZE, b"\0"))
+    checkpoint.path.write_bytes(LATER.ljust(SLOTS * SLOT_SIZE, b"\0"))
     before = slurp(checkpoint.path)
     with pytest.raises(StateError, match=r"written by a later version of fluentlite.*use that version"):
         make_checkpoint()
