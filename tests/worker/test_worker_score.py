@@ -1,7 +1,5 @@
 """What a worker says of itself while it works: its state, what is behind, and what is wrong."""
 
-import errno
-import os
 import signal
 import time
 
@@ -9,6 +7,7 @@ import psutil
 import pytest
 from behaviours import close_after, no_ack
 from clients import eventually
+from disks import BadSpots
 from scored import Scored
 from sending import forward_settings
 from servers import ScriptedServer, ack_all
@@ -66,21 +65,12 @@ def test_a_file_that_cannot_be_read(tmp_path, server):
 
 def test_a_worker_on_a_dying_disk(tmp_path, monkeypatch):
     """The whole worker: its status says it, it idles meanwhile, follows a rotation, obeys TERM, and goes on later (T35, O03)."""
-    mended, pread = tmp_path / "mended", os.pread
     lines = [b"line %06d\n" % number for number in range(1, 101)]
-
-    def dying(fd, size, offset):
-        if offset >= 600 and size and os.fstat(fd).st_ino == inode and not mended.exists():
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return pread(
-            fd, min(size, 600 - offset) if os.fstat(fd).st_ino == inode and offset < 600 else size, offset
-        )
-
     with ScriptedServer() as server:
         worker = Scored(tmp_path, forward_settings([server]), poll_interval=0.05, rotate_wait=0.1)
         worker.append(*lines)
-        inode = worker.path.stat().st_ino
-        monkeypatch.setattr(os, "pread", dying)
+        inode, bad = worker.path.stat().st_ino, BadSpots(monkeypatch)
+        bad.add(worker.path, 600)
         with worker:
             score = worker.wait_for(lambda score: score.lines == 50 and score.last_error)
             assert f"{worker.path} (inode {inode}): it cannot be read at offset 600" in score.last_error
@@ -99,7 +89,7 @@ def test_a_worker_on_a_dying_disk(tmp_path, monkeypatch):
             status, seconds = worker.wait()
             assert (status, seconds < 5) == (0, True)
             worker.leave_alone()
-            mended.touch()
+            bad.mend()
             worker.start()
             eventually(lambda: len(server.lines()) >= 111)
 

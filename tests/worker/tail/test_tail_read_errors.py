@@ -4,36 +4,10 @@ import errno
 import os
 
 import pytest
+from disks import BadSpots
 from following import ROTATE_WAIT, numbered
 
 from fluentlite.worker.unreadable import FIRST_REST, LONGEST_REST
-
-
-class BadSpots:
-    """
-    Files parts of which cannot be read, for this process: ``os.pread`` stops before such a part, as the kernel does,
-    and fails at it.
-
-    Attributes:
-        attempts: How often something was read there.
-    """
-
-    def __init__(self, monkeypatch):
-        self.attempts, self.errno, self._spots, self._pread = 0, errno.EIO, {}, os.pread
-        monkeypatch.setattr(os, "pread", self._read)
-
-    def add(self, path, begin, end=10**12):
-        self._spots[os.stat(path).st_ino] = begin, end
-
-    def mend(self):
-        self._spots.clear()
-
-    def _read(self, fd, size, offset):
-        begin, end = self._spots.get(os.fstat(fd).st_ino, (0, 0)) if self._spots else (0, 0)
-        if begin <= offset < end and size:
-            self.attempts += 1
-            raise OSError(self.errno, os.strerror(self.errno))
-        return self._pread(fd, min(size, begin - offset) if offset < begin else size, offset)
 
 
 @pytest.fixture
