@@ -143,18 +143,22 @@ class BadSpots:
     """
 
     def __init__(self, monkeypatch):
-        self.attempts, self.errno, self._spots, self._pread = 0, errno.EIO, {}, os.pread
+        self.attempts, self._spots, self._pread = 0, {}, os.pread
         monkeypatch.setattr(os, "pread", self._read)
 
     def add(self, path, begin, end=10**12):
         self._spots[os.stat(path).st_ino] = begin, end
 
-    def mend(self):
-        self._spots.clear()
+    def mend(self, path=None):
+        """All of them, or that of *path*."""
+        if path is None:
+            self._spots.clear()
+        else:
+            del self._spots[os.stat(path).st_ino]
 
     def _read(self, fd, size, offset):
         begin, end = self._spots.get(os.fstat(fd).st_ino, (0, 0)) if self._spots else (0, 0)
         if begin <= offset < end and size:
             self.attempts += 1
-            raise OSError(self.errno, os.strerror(self.errno))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         return self._pread(fd, min(size, begin - offset) if offset < begin else size, offset)
