@@ -194,6 +194,28 @@ def refuse(*words: bytes, close: bool = True) -> Behaviour:
     return behave
 
 
+def send_for_ever(connection: Connection, data: bytes, rest: float = 0.0) -> None:
+    """Send *data* again and again, *rest* seconds apart, for as long as somebody is there."""
+    while not connection.server.stopping.is_set():
+        try:
+            connection.socket.send(data)
+        except TimeoutError:
+            continue
+        except OSError:
+            return
+        connection.pause(rest)
+
+
+def drip(begin: bytes) -> Behaviour:
+    """Sends *begin* and then a byte now and then, whatever comes (S24)."""
+
+    def behave(connection: Connection) -> None:
+        connection.send(begin)
+        send_for_ever(connection, b"x", 0.01)
+
+    return behave
+
+
 def no_pong(connection: Connection) -> None:
     """Sends HELO, reads the PING and says no more (S24); needs security."""
     connection.send(connection.session.take_output())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgpack
 import psutil
 import pytest
+from behaviours import drip, send_for_ever
 from sending import Sending, timed
 
 from fluentlite.config.model import SecuritySettings
@@ -13,28 +14,6 @@ SECURITY = SecuritySettings(shared_key="the-key", self_hostname="client.example"
 HELO = msgpack.packb(["HELO", {"nonce": b"n" * 16, "auth": b"", "keepalive": True}])
 LONG = b"\xdb\x00\x00\xf0\x00"
 """The header of a str of 60 KiB, which is no more than a response may have."""
-
-
-def send_for_ever(connection, data, rest=0.0):
-    """Send *data* again and again for as long as somebody is there."""
-    while not connection.server.stopping.is_set():
-        try:
-            connection.socket.send(data)
-        except TimeoutError:
-            continue
-        except OSError:
-            return
-        connection.pause(rest)
-
-
-def dripping(begin):
-    """A server that sends *begin* and then a byte now and then, whatever comes."""
-
-    def behave(connection):
-        connection.send(begin)
-        send_for_ever(connection, b"x", 0.01)
-
-    return behave
 
 
 def dripping_ack(begin):
@@ -68,7 +47,7 @@ def flooding(flood):
 )
 def test_a_handshake_that_drips_in(serve, said, begin, expected):
     """One deadline covers the handshake: a byte now and then does not extend it (S24)."""
-    bad = serve(dripping(begin))
+    bad = serve(drip(begin))
     with Sending(bad, security=SECURITY, connect_timeout=0.5) as sending:
         assert 0.4 <= timed(sending.until, lambda: said("ERROR")) < 4.0
         assert f"{bad.address}: no handshake within 0.5 s: it" in said("ERROR")[0]
@@ -91,7 +70,7 @@ def test_a_handshake_that_drips_in(serve, said, begin, expected):
 )
 def test_a_handshake_of_garbage(serve, said, begin, expected):
     """What is no handshake ends it at once, and is told in a line that moves no cursor (S24, S26)."""
-    bad = serve(dripping(begin))
+    bad = serve(drip(begin))
     with Sending(bad, security=SECURITY, connect_timeout=20.0) as sending:
         assert timed(sending.until, lambda: said("ERROR")) < 10.0
 

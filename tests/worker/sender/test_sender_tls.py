@@ -425,21 +425,13 @@ def _tls_and_silence(authority):
     return behave
 
 
-def _drip(connection):
-    """A byte of a record of TLS that never ends, now and then: a deadline is not to be put off by that."""
-    connection.send(b"\x16\x03\x03\x3f\xff")
-    while not connection.server.stopping.is_set():
-        connection.send(b"\x02")
-        connection.pause(0.02)
-
-
 @pytest.mark.parametrize("kind", ["silent", "stops-in-the-middle", "drips"])
 def test_a_handshake_without_end(serve, authority, said, kind):
     """One deadline covers TCP, TLS and HELO: a server that is silent, stops or drips is given up, and another one takes over (S24)."""
     behaviour = {
         "silent": behaviours.hold,
         "stops-in-the-middle": _tls_and_silence(authority),
-        "drips": _drip,
+        "drips": behaviours.drip(b"\x16\x03\x03\x3f\xff"),  # a record of TLS that never ends
     }[kind]
     silent, good = serve(behaviour), serve(tls=authority.server())
     with Sending(silent, secondary=[good], tls=authority.client(), connect_timeout=0.5) as sending:
