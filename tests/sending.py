@@ -74,6 +74,12 @@ def size_of(lines: Sequence[bytes]) -> int:
     return sum(map(len, lines)) + len(lines)
 
 
+def committed(state_dir: Path, path: Path) -> int:
+    """The offset that the checkpoint of the log at *path* has for the newest file; 0 if it has none."""
+    _, state, _ = newest(split_slots(checkpoint_path(str(state_dir), str(path)).read_bytes()))
+    return state.points[-1].offset if state.points else 0
+
+
 def timed(action: Callable[..., object], *args: object) -> float:
     """Return how many seconds it took."""
     begin = time.monotonic()
@@ -351,9 +357,7 @@ class Worker:
 
     def position(self) -> int:
         """The committed offset in the newest file that it follows."""
-        data = checkpoint_path(str(self._state_dir), str(self.path)).read_bytes()
-        _, state, _ = newest(split_slots(data))
-        return state.points[-1].offset if state.points else 0
+        return committed(self._state_dir, self.path)
 
     def log(self) -> str:
         """What it has written to its own log."""

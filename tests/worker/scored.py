@@ -7,6 +7,7 @@ import signal
 import time
 
 from clients import eventually
+from sending import committed
 
 from fluentlite.config.model import LogSettings, TailSettings
 from fluentlite.scoreboard import Scoreboard
@@ -53,6 +54,11 @@ class Scored:
     @property
     def score(self):
         return self.slot.read()
+
+    @property
+    def position(self):
+        """The committed offset in the newest file that it follows."""
+        return committed(self.state_dir, self.path)
 
     def append(self, *lines):
         """Whole lines, or text as it is; returns the size of the log."""

@@ -19,7 +19,6 @@ from sending import forward_settings
 from servers import ScriptedServer, ack_all
 
 from fluentlite.core.letter import decode_letter, name_prefix
-from fluentlite.core.position import newest, split_slots
 from fluentlite.worker import letters
 from fluentlite.worker.checkpoint import checkpoint_path
 
@@ -66,16 +65,10 @@ def letters_of(worker):
     return sorted(directory.iterdir()) if directory.is_dir() else []
 
 
-def position_of(worker):
-    data = checkpoint_path(str(worker.state_dir), str(worker.path)).read_bytes()
-    _, state, _ = newest(split_slots(data))
-    return state.points[-1].offset if state.points else 0
-
-
 def is_over(worker, size):
     """Whether the position is at the end of the log."""
     return lambda: (
-        checkpoint_path(str(worker.state_dir), str(worker.path)).exists() and position_of(worker) == size
+        checkpoint_path(str(worker.state_dir), str(worker.path)).exists() and worker.position == size
     )
 
 
@@ -173,7 +166,7 @@ def test_killed_while_a_letter_is_written(make, server, moment, monkeypatch, tmp
     size = worker.append(text(LINES))
     worker.start()
     assert worker.wait()[0] == -signal.SIGKILL
-    assert position_of(worker) < size
+    assert worker.position < size
     before = letters_of(worker)
     assert [file.suffix for file in before] in ([], [".new"], [".letter"])
 
@@ -198,7 +191,7 @@ def test_no_room_for_a_letter(make, server, monkeypatch):
         size = worker.append(text(lines))
         score = worker.wait_for(lambda score: "cannot be put there" in score.last_error)
         assert "File too large" in score.last_error
-        assert position_of(worker) <= len(text(lines[:2]))
+        assert worker.position <= len(text(lines[:2]))
         assert letters_of(worker) == []
 
         process.rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY if hard < 0 else hard, hard))
