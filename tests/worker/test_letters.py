@@ -9,27 +9,22 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import behaviours
 import psutil
 import pytest
 from clients import eventually
 from scored import Scored
-from sending import forward_settings
+from sending import forward_settings, numbered
 from servers import ScriptedServer, ack_all
 
 from fluentlite.core.letter import decode_letter, name_prefix
 from fluentlite.worker import letters
 from fluentlite.worker.checkpoint import checkpoint_path
 
-POISON = b"line 0003 poison"
+POISON = b"line 000003 poison"
 TIMES = {"ack_response_timeout": 10.0, "reconnect_wait_max": 0.02}
-
-
-def numbered(first, last):
-    return [b"line %04d" % number for number in range(first, last + 1)]
-
-
 LINES = [*numbered(1, 2), POISON, *numbered(4, 40)]
 GOOD = [line for line in LINES if line is not POISON]
 
@@ -50,8 +45,9 @@ def make(tmp_path, server):
     """Make a worker for ``app.log``, which is closed at the end."""
     made = []
 
-    def make(**forward):
-        made.append(Scored(tmp_path, forward_settings([server], **TIMES | forward), poll_interval=0.05))
+    def make(*, tail=None, **forward):
+        settings = forward_settings([server], **TIMES | forward)
+        made.append(Scored(tmp_path, settings, poll_interval=0.05, **tail or {}))
         return made[-1]
 
     yield make
@@ -103,10 +99,10 @@ def test_a_letter(make, server, how):
     assert json.loads(file.read_bytes().partition(b"\n")[0])["tag"] == "app"
 
 
-def test_what_travels_with_a_refused_record(tmp_path, server):
+def test_what_travels_with_a_refused_record(make, server):
     """The drain log's message of a chunk that is cut comes once, and not beside the refused record (S36)."""
-    worker = Scored(tmp_path, forward_settings([server], **TIMES), poll_interval=0.05)
-    object.__setattr__(worker.settings, "drain_log_tag", "drained")
+    worker = make()
+    worker.settings = replace(worker.settings, drain_log_tag="drained")
     size = worker.append(text(LINES))
     with worker:
         eventually(is_over(worker, size))
@@ -118,15 +114,9 @@ def test_what_travels_with_a_refused_record(tmp_path, server):
     assert drained == [len(LINES), 1]
 
 
-def test_a_record_in_a_cut_line(make, server, tmp_path):
+def test_a_record_in_a_cut_line(make):
     """Where lines were cut, nobody knows where exactly a record was: its letter says between which offsets (S36)."""
-    worker = Scored(
-        tmp_path,
-        forward_settings([server], **TIMES),
-        poll_interval=0.05,
-        max_line_size=20,
-        long_lines="truncate",
-    )
+    worker = make(tail={"max_line_size": 20, "long_lines": "truncate"})
     lines = [b"x" * 30, POISON, *numbered(4, 40)]
     size = worker.append(text(lines))
     with worker:
@@ -179,7 +169,7 @@ def test_killed_while_a_letter_is_written(make, server, moment, monkeypatch, tmp
     assert set(server.lines(acked=True)) == set(GOOD)
 
 
-def test_no_room_for_a_letter(make, server, monkeypatch):
+def test_no_room_for_a_letter(make, monkeypatch):
     """While a letter cannot be written, its record is not dropped: the log waits, says why, and goes on later (S36)."""
     monkeypatch.setattr(letters, "RETRY_INTERVAL", 0.2)
     worker, poison = make(), POISON.ljust(150_000, b".")
@@ -218,7 +208,7 @@ def test_something_else_in_the_place_of_the_letters(make, server, kind, tmp_path
         worker.wait_for(lambda score: score.last_error == "")
 
 
-def test_a_planted_draft_is_not_followed(make, server, tmp_path, monkeypatch):
+def test_a_planted_draft_is_not_followed(make, tmp_path, monkeypatch):
     """A link at a draft's place is taken away, not followed (S36)."""
     worker, victim = make(), tmp_path / "victim"
     victim.write_text("untouched")
