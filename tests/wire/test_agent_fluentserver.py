@@ -6,40 +6,18 @@ import subprocess
 import sys
 
 import pytest
-from clients import eventually
-from sending import Worker, forward_settings, size_of
+from agents import (
+    LINES,
+    SECURITY,
+    USERS,
+    WRONG_CREDENTIALS,
+    complaints_of,
+    deliver,
+    received,
+    security,
+    worker_for,
+)
 from servers import HOST
-
-from fluentlite.config.model import SecuritySettings, Server
-
-LINES = [f"line {number} é" for number in range(3000)]
-SECURITY = {"serverHostname": "node.example", "sharedKey": "secret"}
-USERS = SECURITY | {"authorize": True, "userDict": {"alice": "wonder"}}
-
-
-def security(key="secret", username="", password=""):
-    return SecuritySettings(
-        shared_key=key, self_hostname="client.example", username=username, password=password
-    )
-
-
-def received(server, count=3000):
-    """The lines of the next events, all of which must have the agent's tag."""
-    events = server.events(count)
-    assert {event["tag"] for event in events} == {"app"}
-    return [event["record"]["message"] for event in events]
-
-
-def worker_for(server, tmp_path, **forward):
-    return Worker(tmp_path, forward_settings([Server(HOST, server.port)], **forward), read_buffer_size=16384)
-
-
-def deliver(worker, lines=LINES):
-    """Write *lines*, and wait until all of them are acknowledged and committed."""
-    encoded = [line.encode() for line in lines]
-    begin = worker.path.stat().st_size if worker.path.exists() else 0
-    worker.write(*encoded)
-    eventually(lambda: worker.position() == begin + size_of(encoded))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +27,9 @@ def deliver(worker, lines=LINES):
         pytest.param(None, {"compress": "gzip"}, id="gzip"),
         pytest.param(None, {"max_in_flight": 32}, id="many-in-flight"),
         pytest.param(None, {"time_as_integer": True}, id="integer-time"),
-        pytest.param(SECURITY, {"security": security()}, id="shared-key"),
-        pytest.param(USERS, {"security": security("secret", "alice", "wonder")}, id="user"),
-        pytest.param(USERS, {"security": security("secret", "alice", "wonder"), "compress": "gzip"}, id="user-gzip"),
+        pytest.param(SECURITY, {"security": security(username="", password="")}, id="shared-key"),
+        pytest.param(USERS, {"security": security()}, id="user"),
+        pytest.param(USERS, {"security": security(), "compress": "gzip"}, id="user-gzip"),
     ],
 )  # fmt: skip
 def test_every_line_arrives_once(start_fluent_server, tmp_path, server_security, forward):
@@ -75,32 +53,16 @@ def test_without_acks(start_fluent_server, tmp_path):
         worker.stop()
 
 
-@pytest.mark.parametrize(
-    "ours",
-    [
-        pytest.param(security("wrong", "alice", "wonder"), id="key"),
-        pytest.param(security("secret", "alice", "wrong"), id="password"),
-        pytest.param(security("secret", "bob", "wonder"), id="user"),
-    ],
-)
+@WRONG_CREDENTIALS
 def test_wrong_credentials(start_fluent_server, tmp_path, ours):
     """
     Wrong credentials are one error, however often the server refuses, that names server and remedy; nothing is
     committed, and with the right ones everything arrives (S26).
     """
     server = start_fluent_server(USERS)
-    with worker_for(server, tmp_path, security=ours, reconnect_wait_max=0.05) as worker:
-        worker.write(*(line.encode() for line in LINES))
-        eventually(lambda: worker.count("trying again in") >= 4)
-        worker.stop()
-        assert worker.position() == 0
-        (complaint,) = worker.complaints()
-    assert f"{HOST}:{server.port}: " in complaint
-    assert "compare shared_key, username and password with its own" in complaint
+    [complaint] = complaints_of(server, tmp_path, {"security": ours}, {"security": security()})
 
-    with worker_for(server, tmp_path, security=security("secret", "alice", "wonder")) as worker:
-        assert received(server) == LINES
-        worker.stop()
+    assert "compare shared_key, username and password with its own" in complaint
 
 
 def test_agent_command(start_fluent_server, tmp_path):
