@@ -20,6 +20,12 @@ def authority(tmp_path):
     return Authority(tmp_path)
 
 
+@pytest.fixture
+def other(tmp_path):
+    """An authority that nobody has heard of."""
+    return Authority(tmp_path, "other")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Names of files that are no UTF-8 get into what was captured, and processes that share the tests speak UTF-8."""

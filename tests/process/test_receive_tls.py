@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from certificates import Authority
 from clients import eventually, packed_forward
 from receiving import COMMAND
 from sending import Worker, forward_settings, numbered, size_of
@@ -68,15 +67,14 @@ def test_a_client_without_tls(receive, authority):
     assert "what it sends is no TLS; has the client no TLS?" in process.errors
 
 
-def test_clients_with_a_certificate(receive, authority, tmp_path):
+def test_clients_with_a_certificate(receive, authority, other):
     """With --tls-client-ca only clients whose certificate one of these has signed are served."""
-    others = Authority(tmp_path, "other")
-    process = receive(*with_tls(authority.issue(), "--tls-client-ca", others.ca_file))
+    process = receive(*with_tls(authority.issue(), "--tls-client-ca", other.ca_file))
     for own in (None, authority.issue("client.example")):
         with pytest.raises((EOFError, OSError)), client_of(process, trusting(authority, own)) as client:
             client.send(A)
             client.reply()
-    good = trusting(authority, others.issue("client.example"))
+    good = trusting(authority, other.issue("client.example"))
     with client_of(process, good) as client:
         client.send(A)
         assert client.reply() == {"ack": "a"}

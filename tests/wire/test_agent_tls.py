@@ -14,12 +14,6 @@ from agents import (
     security,
     worker_for,
 )
-from certificates import Authority
-
-
-@pytest.fixture
-def other(tmp_path):
-    return Authority(tmp_path, "other")
 
 
 def tls_of(authority, *, clients=None, days=30, names=()):

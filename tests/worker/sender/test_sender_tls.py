@@ -10,7 +10,7 @@ from pathlib import Path
 import behaviours
 import pytest
 from behaviours import ack_all
-from certificates import NAME, Authority
+from certificates import NAME
 from sending import Sending, forward_settings, large_lines, numbered, timed
 
 from fluentlite.config.model import SecuritySettings, Server, TlsSettings
@@ -20,12 +20,6 @@ SECURITY = ServerSecurity("key", "server.example", {"alice": "wonder"})
 CREDENTIALS = SecuritySettings(
     shared_key="key", self_hostname="client.example", username="alice", password="wonder"
 )
-
-
-@pytest.fixture
-def other(tmp_path):
-    """An authority that nobody has heard of."""
-    return Authority(tmp_path, "other")
 
 
 def complaint(said):
