@@ -14,20 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fluentlite import scoreboard
-from fluentlite.scoreboard import (
-    _HEAD,
-    _PLACE_SIZE,
-    ERROR_SIZE,
-    SERVER_SIZE,
-    SLOT_SIZE,
-    STATES,
-    Score,
-    Scoreboard,
-    Slot,
-)
-
-PLACE_BODY = _PLACE_SIZE
-"""Bytes that can be written in place of a score."""
+from fluentlite.scoreboard import ERROR_SIZE, SERVER_SIZE, SLOT_SIZE, STATES, Score, Scoreboard, Slot
 
 FULL = Score(
     heartbeat=12.5, state="catching_up", server="[::1]:24224", lines=1, bytes=2, chunks=3, lag_bytes=4,
@@ -200,26 +187,33 @@ def test_a_write_is_cheap():
     assert min(times) < 20e-6
 
 
+def whole(body, sequence):
+    """What stands in a place in which *body* was written to its end."""
+    return scoreboard._HEAD.pack(sequence, zlib.crc32(body, sequence), len(body)) + body
+
+
+def is_sound(score):
+    """Whether a master can go on with it, and tell it."""
+    json.dumps(asdict(score), allow_nan=False).encode()
+    return score.state in STATES and math.isfinite(score.heartbeat) and math.isfinite(score.oldest_unacked)
+
+
 @given(
-    body=st.binary(max_size=PLACE_BODY),
+    body=st.binary(max_size=scoreboard._PLACE_SIZE),
     heartbeat=st.floats(),
     sequence=st.integers(0, 2**64 - 1),
-    whole=st.booleans(),
+    is_whole=st.booleans(),
 )
-@example(b"\xff" * PLACE_BODY, float("nan"), 2**64 - 1, True)
-def test_whatever_a_worker_writes(body, heartbeat, sequence, whole):
+@example(b"\xff" * scoreboard._PLACE_SIZE, float("nan"), 2**64 - 1, True)
+def test_whatever_a_worker_writes(body, heartbeat, sequence, is_whole):
     """A worker that has fallen into wrong hands cannot bring down the master by what it says of itself."""
     slot = Scoreboard(1).take()
     slot._heartbeat[0] = heartbeat
+    if is_whole:
+        body = whole(body[scoreboard._HEAD.size :], sequence)
     slot._places[0][: len(body)] = body
-    if whole:
-        rest = body[_HEAD.size :]
-        slot._places[0][: _HEAD.size] = _HEAD.pack(sequence, zlib.crc32(rest, sequence), len(rest))
-    score = slot.read()
 
-    assert score.state in STATES
-    assert math.isfinite(score.heartbeat) and math.isfinite(score.oldest_unacked)
-    json.dumps(asdict(score), allow_nan=False).encode()
+    assert is_sound(slot.read())
 
 
 @pytest.mark.parametrize(
@@ -235,10 +229,9 @@ def test_what_no_worker_says(what, value):
     assert slot.read() == FULL
     numbers = [1, *range(10)]
     numbers[what] = value
-    body = scoreboard._NUMBERS.pack(*numbers)
-    head = scoreboard._HEAD.pack(9, zlib.crc32(body, 9), len(body))
+    place = whole(scoreboard._NUMBERS.pack(*numbers), 9)
     for begin in (scoreboard._HEARTBEAT_SIZE, scoreboard._HEARTBEAT_SIZE + scoreboard._PLACE_SIZE):
-        memory[begin : begin + len(head) + len(body)] = head + body
+        memory[begin : begin + len(place)] = place
 
     assert slot.read() == FULL
     slot.beat(math.nan)
@@ -254,4 +247,4 @@ def test_random_bytes_in_a_slot():
         slot.write(FULL)
         for _ in range(chooser.randrange(1, 20)):
             memory[chooser.randrange(SLOT_SIZE)] = chooser.randrange(256)
-        assert isinstance(slot.read(), Score)
+        assert is_sound(slot.read())
