@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from following import Descriptors
 
 from fluentlite.worker import warm
 from fluentlite.worker.warm import warm_up
@@ -46,20 +47,9 @@ def limit():
 
 def test_no_descriptor_is_left(monkeypatch):
     """Nothing depends on it: a master that has no descriptor for it begins all the same."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = max(map(int, os.listdir("/proc/self/fd"))) + 1
     monkeypatch.setattr(warm, "PATIENCE", 0.05)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
-    fillers = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                fillers.append(os.dup(0))
+    with contextlib.closing(Descriptors(0)) as none_left, none_left:
         warm_up()
-    finally:
-        for filler in fillers:
-            os.close(filler)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert logging.root.manager.disable == logging.NOTSET
 
