@@ -22,6 +22,11 @@ def chunk(number, count=1, appended=b""):
     return ENCODER.encode("file", [Step(packer.pack(lines), count, 6 * count, end)], appended=appended)
 
 
+def others(count):
+    """So many chunks that are none of those with a name."""
+    return [chunk(number) for number in range(10, 10 + count)]
+
+
 X, A, B, C = (chunk(number) for number in range(1, 5))
 
 
@@ -41,16 +46,16 @@ class Bench:
     def connect(self, server="s"):
         return self.dispatch.connected(server, self.now)
 
-    def put_on_trial(self):
+    def put_on_trial(self, **how):
         for _ in range(3):
             self.connect()
-            self.end()
+            self.end(**how)
         return self
 
-    def try_alone(self, server="s", times=ALONE_TRIES):
+    def try_alone(self, server="s", times=ALONE_TRIES, **how):
         for _ in range(times):
             assert self.connect(server) == [X]
-            self.end(server)
+            self.end(server, **how)
         return self
 
     def refuse(self, server="s", **how):
@@ -110,12 +115,7 @@ def test_the_way_to_a_verdict():
 @pytest.mark.parametrize("how", [{"is_answer": False}, {"begun": A}], ids=["the-network", "not-begun"])
 def test_what_does_not_count(how):
     """A network that fails, or an end before anything of the record was sent, is nobody's answer (S36)."""
-    bench = Bench(X, A, *(chunk(number) for number in range(5, 20))).put_on_trial()
-    for _ in range(10):
-        assert bench.connect() == [X]
-        bench.end(**how)
-
-    bench.try_alone()
+    bench = Bench(X, A, *others(15)).put_on_trial().try_alone(times=10, **how).try_alone()
     for _ in range(10):
         bench.refuse(**how)
     assert not bench.is_refused
@@ -196,10 +196,9 @@ def test_many_refused_lines_in_a_row():
     assert witness.steps[0].span.end == 9600
 
 
-def test_every_server_is_asked(monkeypatch):
+def test_every_server_is_asked():
     """A server that has refused is left alone until the others have, one that was not reached is waited for (S36)."""
-    chunks = [chunk(number) for number in range(5, 20)]
-    bench = Bench(X, *chunks, servers=("s", "t")).put_on_trial().try_alone("s")
+    bench = Bench(X, *others(15), servers=("s", "t")).put_on_trial().try_alone("s")
     for _ in range(REFUSALS):
         bench.refuse("s")
     assert [bench.dispatch.skips(server, bench.now) for server in "st"] == [True, False]
@@ -215,7 +214,7 @@ def test_every_server_is_asked(monkeypatch):
 def test_witnesses_are_bounded(monkeypatch):
     """What is acknowledged early is kept in memory, so it is not more and more (S36)."""
     monkeypatch.setattr(module, "MOST_WITNESSES", 5)
-    bench = Bench(X, *(chunk(number) for number in range(5, 50))).put_on_trial().try_alone()
+    bench = Bench(X, *others(45)).put_on_trial().try_alone()
     for _ in range(5):
         bench.refuse(is_answer=False)
 
@@ -254,14 +253,7 @@ def test_messages_that_wait_are_bounded():
 @pytest.fixture
 def silent():
     """A record that was tried alone often enough, and each time was not acknowledged, by a server that closes nothing."""
-    bench = Bench(X, *(chunk(number) for number in range(10, 60)))
-    for _ in range(3):
-        bench.connect()
-        bench.end(is_silence=True)
-    for _ in range(ALONE_TRIES):
-        assert bench.connect() == [X]
-        bench.end(is_silence=True)
-    return bench
+    return Bench(X, *others(50)).put_on_trial(is_silence=True).try_alone(is_silence=True)
 
 
 def test_a_silent_server_refuses_what_it_skips(silent):
@@ -292,7 +284,7 @@ def test_a_slow_server_refuses_nothing(silent):
 
 def test_silence_behind_a_witness_is_no_refusal():
     """A server that closed first, and is slow now, may be late with the record: that is asked again, with the witness behind it (S31)."""
-    bench = Bench(X, *(chunk(number) for number in range(10, 30))).put_on_trial().try_alone()
+    bench = Bench(X, *others(20)).put_on_trial().try_alone()
     for _ in range(REFUSALS):
         [witness] = bench.connect()
         assert bench.dispatch.acknowledged("s", [witness.id]) == [X]
