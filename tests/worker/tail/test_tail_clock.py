@@ -19,17 +19,28 @@ def set_time(path, seconds):
     os.utime(path, (seconds, seconds))
 
 
+def append_at(log, line, seconds):
+    """Append *line* when the clock says *seconds*."""
+    log.append(line)
+    set_time(log.path, seconds)
+
+
+def rotate_old(log, times):
+    """Leave a rotated file for each of *times*, when it was written last."""
+    for number, seconds in enumerate(times):
+        append_at(log, f"old {number}", seconds)
+        log.rotate()
+
+
 @pytest.mark.parametrize("seconds", YEARS.values(), ids=YEARS.keys())
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_a_log_from_another_age(log, follower, end, seconds):
     """A log that was last written before 1970 or long after today keeps its position like any other (T44)."""
-    log.append("one")
-    set_time(log.path, seconds)
+    append_at(log, "one", seconds)
     follower.start()
     follower.follow()
     getattr(follower, f"{end}_and_start")()
-    log.append("two")
-    set_time(log.path, seconds + 1)
+    append_at(log, "two", seconds + 1)
     follower.follow()
     log.rotate()
     log.append("three")
@@ -42,27 +53,20 @@ def test_a_log_from_another_age(log, follower, end, seconds):
 def test_the_clock_was_ahead(log, make_follower, ahead):
     """Rotated unseen after the clock was set right: what then looks older than the last lines before is read even so (T06, T44)."""
     now = int(time.time())
-    for number in range(3):
-        log.append(f"old {number}")
-        set_time(log.path, now - DAY + number)
-        log.rotate()
-    log.append("one")
-    set_time(log.path, now - 60)
+    rotate_old(log, (now - DAY + number for number in range(3)))
+    append_at(log, "one", now - 60)
     follower = make_follower().start()
     follower.follow()
     log.rotate()
-    log.append("two")
-    set_time(log.path, now - 30)
+    append_at(log, "two", now - 30)
     follower.finish()
     set_time(log.path, now + ahead)
     follower.look()
     follower.stop()
     log.rotate()
-    log.append("unseen")
-    set_time(log.path, now + 1)
+    append_at(log, "unseen", now + 1)
     log.rotate()
-    log.append("three")
-    set_time(log.path, now + 2)
+    append_at(log, "three", now + 2)
     follower.start()
     follower.finish()
 
@@ -73,25 +77,19 @@ def test_the_clock_was_ahead(log, make_follower, ahead):
 def test_the_clock_jumps_while_it_rotates(log, make_follower, jump):
     """Set while it follows, forward or back, a log that rotates loses and doubles nothing, with many old files beside it (T44)."""
     now = int(time.time())
-    for number in range(20):
-        log.append(f"old {number}")
-        set_time(log.path, now - DAY * (20 - number))
-        log.rotate()
+    rotate_old(log, (now - DAY * days for days in range(20, 0, -1)))
     follower = make_follower().start()
     for number in range(6):
-        log.append(f"before {number}")
-        set_time(log.path, now + number)
+        append_at(log, f"before {number}", now + number)
         follower.follow()
     written = [f"before {number}" for number in range(6)]
     for turn in range(3):
         for number in range(3):
-            log.append(f"after {turn} {number}")
             written.append(f"after {turn} {number}")
-            set_time(log.path, now + jump + 10 * turn + number)
+            append_at(log, written[-1], now + jump + 10 * turn + number)
             follower.follow()
         log.rotate()
-    log.append("last")
-    set_time(log.path, now + jump + 100)
+    append_at(log, "last", now + jump + 100)
     follower.finish()
 
     assert follower.lines == [*written, "last"]
@@ -146,21 +144,15 @@ def test_set_back_and_restarted(log, make_follower, old):
     among the last finished ones come again (T44).
     """
     now = int(time.time())
-    for number in range(old):
-        log.append(f"old {number}")
-        set_time(log.path, now - DAY * (old - number))
-        log.rotate()
+    rotate_old(log, (now - DAY * days for days in range(old, 0, -1)))
     follower = make_follower().start()
-    log.append("one")
-    set_time(log.path, now - 10)
+    append_at(log, "one", now - 10)
     follower.follow()
-    log.append("two")
-    set_time(log.path, now - 40 * 365 * DAY)
+    append_at(log, "two", now - 40 * 365 * DAY)
     follower.follow()
     follower.stop_and_start()
     log.rotate()
-    log.append("three")
-    set_time(log.path, now - 40 * 365 * DAY + 5)
+    append_at(log, "three", now - 40 * 365 * DAY + 5)
     follower.finish()
 
     assert [line for line in follower.lines if not line.startswith("old")] == ["one", "two", "three"]
