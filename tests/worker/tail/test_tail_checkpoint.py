@@ -189,9 +189,8 @@ def test_checkpoints_do_not_touch_each_other(make_checkpoint, state_dir):
         checkpoint = make_checkpoint(path)
         foreign.write_text("mine")
         checkpoint.write(State(path, True))
-    for path in paths:
-        checkpoint_path(str(state_dir), path).exists()
 
+    assert all(checkpoint_path(str(state_dir), path).exists() for path in paths)
     assert len(list(state_dir.iterdir())) == 21
     assert foreign.read_text() == "mine"
 
