@@ -259,6 +259,7 @@ def test_our_own_reconnects_are_no_refusals(serve):
             sending.run(0.02)
 
         assert sending.refused == []
+        assert sending.sender.in_flight.head.count == 30, "it is not even suspected"
 
 
 def test_messages_wait_for_the_end_of_a_trial(serve):
