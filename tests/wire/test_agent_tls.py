@@ -47,6 +47,8 @@ def test_every_line_arrives_once(
     ) as worker:
         deliver(worker)
         assert received(server) == LINES
+        deliver(worker, ["the last one"])
+        assert received(server, 1) == ["the last one"]
         worker.stop()
         assert worker.complaints() == []
 
