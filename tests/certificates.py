@@ -26,6 +26,11 @@ class Certificate:
     cert_file: str
     key_file: str
 
+    def replace_by(self, other: Certificate) -> None:
+        """Put the files of *other* in the place of its own, as whoever renews a certificate does."""
+        Path(other.key_file).rename(self.key_file)
+        Path(other.cert_file).rename(self.cert_file)
+
 
 class Authority:
     """

@@ -189,8 +189,7 @@ def test_a_renewal_that_is_refused(serve, authority, said):
     own, expired = authority.issue("client.example"), authority.issue("client.example", days=-1)
     with Sending(server, tls=authority.client(own)) as sending:
         sending.deliver(b"a")
-        for old, new in ((own.key_file, expired.key_file), (own.cert_file, expired.cert_file)):
-            Path(new).rename(old)
+        own.replace_by(expired)
         sending.sender.reconnect(time.monotonic())
         sending.until(lambda: said())
         sending.deliver(b"b")
@@ -343,8 +342,7 @@ def test_a_client_certificate_that_is_renewed(serve, authority, said):
         sending.put(b"a")
         sending.until(lambda: len(server.connections) >= 2)
         assert "our certificate has expired" in complaint(said)
-        for old, new in ((own.key_file, renewed.key_file), (own.cert_file, renewed.cert_file)):
-            Path(new).rename(old)
+        own.replace_by(renewed)
         sending.until(lambda: sending.delivered)
 
 
