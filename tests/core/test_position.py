@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 
 import pytest
@@ -184,15 +185,17 @@ def test_reasons(data, reason):
     assert type(caught.value) is SlotError
 
 
-@pytest.mark.parametrize("value", [None, True, "1", 1.5, [], {}, -1])
-@pytest.mark.parametrize("index", [0, 1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        *itertools.product([0, 1, 2, 3, 4, 6, 7], [None, True, "1", 1.5, [], {}]),
+        *itertools.product([0, 1, 2, 3, 4, 6], [-1]),
+    ],
+)
 def test_a_number_that_is_none(index, value):
     """A whole slot with a wrong type in it (a bug, or a hand) is refused, not followed (T48)."""
     document = json.loads(PAYLOAD)
     document["points"][0][index] = value
-    if (index, value) == (7, -1):  # files may be older than 1970
-        assert decode_slot(slot_of(document))[1].points[0].mtime_ns == -1
-        return
 
     with pytest.raises(SlotError, match="content is not understood"):
         decode_slot(slot_of(document))
@@ -203,6 +206,14 @@ def test_a_part_that_is_none(key, value):
     """The same for its other parts (T48)."""
     with pytest.raises(SlotError, match="content is not understood"):
         decode_slot(slot_of({**json.loads(PAYLOAD), key: value}))
+
+
+def test_a_file_older_than_1970():
+    """Of all numbers the time of a file alone may be negative."""
+    document = json.loads(PAYLOAD)
+    document["points"][0][7] = -1
+
+    assert decode_slot(slot_of(document))[1].points[0].mtime_ns == -1
 
 
 @pytest.mark.parametrize(
@@ -227,11 +238,9 @@ def test_an_absurd_value(index, value):
     A number that no kernel or worker can have written is refused: as an offset it would be an error of ours at each
     start, as the size of a marker a terabyte of memory (T48).
     """
-    document = json.loads(PAYLOAD)
     for kind in ("points", "finished"):
         damaged = json.loads(PAYLOAD)
         damaged[kind][0][index] = value
-        assert damaged != document
         with pytest.raises(SlotError, match="content is not understood") as caught:
             decode_slot(slot_of(damaged))
         assert len(str(caught.value)) < 300
