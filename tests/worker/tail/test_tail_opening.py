@@ -34,15 +34,10 @@ def inbox():
 
 
 class Blocked:
-    """
-    A worker whose checkpoint cannot be had until all *steps* are done, one after each attempt.
-
-    Attributes:
-        reasons: What it said it waits for.
-    """
+    """A worker whose checkpoint cannot be had until all *steps* are done, one after each attempt."""
 
     def __init__(self, follower, inbox, *steps):
-        self._follower, self._inbox, self._steps, self.reasons = follower, inbox, list(steps), []
+        self._follower, self._inbox, self._steps = follower, inbox, list(steps)
         self._path = checkpoint_path(follower.state_dir, follower.settings.path)
         self._aside = self._path.with_suffix(".aside")
 
@@ -56,7 +51,6 @@ class Blocked:
         return self._follower.start()
 
     def _tell(self, reason):
-        self.reasons.append(reason)
         if not reason:
             return
         if self._steps:
