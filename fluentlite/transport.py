@@ -24,6 +24,10 @@ class Transport(Protocol):
         """Whether it can be sent to: TLS must shake hands first, which ``receive`` does."""
 
     @property
+    def is_proven(self) -> bool:
+        """Whether it is sure that the peer has accepted us: in TLS 1.3 it looks at our certificate when we are through."""
+
+    @property
     def has_pending(self) -> bool:
         """Whether bytes wait for the kernel to take them, of which the caller of ``send`` need not know."""
 
@@ -61,7 +65,7 @@ class TcpTransport:
         sock: Connected, non-blocking; closed by ``close``.
     """
 
-    is_open, has_pending = True, False
+    is_open, is_proven, has_pending = True, True, False
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock

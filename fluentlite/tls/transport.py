@@ -42,7 +42,7 @@ class TlsTransport:
         )
         self._sealed = memoryview(b"")  # encrypted, and not taken by the kernel yet
         self._sealed_size = 0  # bytes of the caller's that are in it
-        self.is_open = False
+        self.is_open = self.is_proven = False
 
     @property
     def has_pending(self) -> bool:
@@ -81,6 +81,8 @@ class TlsTransport:
             try:
                 self._tls.do_handshake()
                 self.is_open = True
+                # What is here already was sent to somebody who need not prove anything.
+                self.is_proven = self._tls.version() != "TLSv1.3" or self._incoming.pending > 0
             except ssl.SSLWantReadError:
                 self._answer()
                 self._incoming.write(self._greeting())
@@ -108,6 +110,7 @@ class TlsTransport:
                     return b"".join(pieces)
                 # At most once: a record may come in many pieces, and others wait for their turn.
                 if is_read:
+                    self.is_proven = True  # a ticket for the next session, say
                     raise BlockingIOError from None
                 is_read = True
                 self._take()
@@ -117,6 +120,7 @@ class TlsTransport:
                 if not piece:
                     return b"".join(pieces)
                 pieces.append(piece)
+                self.is_proven = True
 
     def _take(self) -> None:
         data = self._socket.recv(RECEIVE_SIZE)

@@ -20,7 +20,7 @@ from fluentlite.worker.dial import Dialer
 from fluentlite.worker.outgoing import Outgoing
 
 TLS_GRACE = 0.5
-"""Seconds within which a server that does not accept our certificate says so."""
+"""Seconds within which a server that does not accept our certificate says so, if it says nothing before."""
 
 
 class Connection:
@@ -48,7 +48,7 @@ class Connection:
         self.error = ""
         self.is_refused = self.was_established = self.is_overdue = self.is_stuck = self.is_left = False
         self.begun = ""
-        self.established_at = math.inf
+        self.established_at = self._believed_at = math.inf
         self.acks = 0
         self._delivered: list[str] = []
         self._outgoing: deque[Outgoing] = deque()
@@ -68,14 +68,6 @@ class Connection:
         return self.was_established and not self.error
 
     @property
-    def proven_at(self) -> float:
-        """When it is sure that the server has accepted us: in TLS 1.3 one that does not like our certificate says so late."""
-        if not self.is_established:
-            return math.inf
-        tells_late = self._settings.tls is not None and self._settings.security is None and not self.acks
-        return self.established_at + TLS_GRACE if tells_late else 0.0
-
-    @property
     def has_news(self) -> bool:
         """Whether it was closed, or something was delivered, since ``take_delivered``."""
         return bool(self.error or self._delivered)
@@ -93,7 +85,7 @@ class Connection:
         if self._dialer is not None:
             return self._dialer.deadline
         if not self.was_established or self._session is None:
-            return self._deadline
+            return min(self._deadline, self._believed_at)
         sending = self._outgoing[0].started_at + self._settings.send_timeout if self._outgoing else math.inf
         return min(sending, self._session.deadline)
 
@@ -185,8 +177,11 @@ class Connection:
         if self.was_established or self._session is None or self._transport is None:
             return
         if self._transport.is_open and self._session.state is State.OPEN:
-            self.was_established = True
-            self.established_at = time.monotonic()
+            now = time.monotonic()
+            # Not before: a server that does not accept us would lose the chunk, and with it the word why.
+            self._believed_at = min(self._believed_at, now + TLS_GRACE, self._deadline)
+            if self._transport.is_proven or now >= self._believed_at:
+                self.was_established, self.established_at = True, now
 
     # -- established ------------------------------------------------------------------------------------
 
@@ -264,7 +259,7 @@ class Connection:
             return ""
         if self._settings.tls is None:
             return " before it had acknowledged anything; does it want TLS?"
-        # In TLS 1.3 a server looks at our certificate when we have sent a chunk by then, and its alert may be lost.
+        # In TLS 1.3 a server looks at our certificate when we are through, and it may have no word for what it sees.
         return " before it had answered; does it accept our certificate? See cert_file and key_file in [forward.tls], and its own log"
 
     def _read_rest(self) -> None:
@@ -282,7 +277,7 @@ class Connection:
     def _fail_by(self, exc: Exception) -> None:
         # A network that fails does not speak for the server.
         is_left = isinstance(exc, PeerClosedError | ConnectionResetError | BrokenPipeError)
-        self.is_left = self.is_left or (is_left and not self.error)
+        self.is_left = self.is_left or (is_left and self.is_established)
         self._fail(_reason(exc) + (self._hint() if is_left else ""))
 
     def _fail(self, reason: str) -> None:

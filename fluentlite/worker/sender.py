@@ -93,7 +93,7 @@ class Sender:
     @property
     def wants_chunk(self) -> bool:
         """Whether another chunk could be sent now. What cannot be sent is not read."""
-        is_leaving = self._next_link is not None and time.monotonic() >= self._next_link.proven_at
+        is_leaving = self._next_link is not None and self._next_link.is_established
         return (
             self.is_connected and not is_leaving and self._dispatch.wants_chunk(self._settings.max_in_flight)
         )
@@ -109,8 +109,6 @@ class Sender:
             deadlines.append(self._retry_at)
         elif self._next_link is None:
             deadlines.append(self._renewal.deadline)
-        elif time.monotonic() < self._next_link.proven_at:
-            deadlines.append(self._next_link.proven_at)
         return min(deadlines)
 
     def send(self, chunk: Chunk, now: float) -> None:
@@ -270,7 +268,7 @@ class Sender:
             self._try_candidate()
             if self._next_link is None:
                 self._renewal.put_off(now)
-        elif now >= candidate.proven_at and not (self.in_flight and link.is_established):
+        elif candidate.is_established and not (self.in_flight and link.is_established):
             # No ack can come on the other one: nothing is sent twice by changing over now.
             link.close()
             self._troubles.renewed(candidate.server)

@@ -313,6 +313,39 @@ def test_a_client_certificate_that_is_not_accepted(serve, authority, other, said
         assert f"{reason}; see cert_file and key_file in [forward.tls], and its own log" in text
 
 
+@pytest.mark.parametrize(
+    "leave", [behaviours.close_at_once, behaviours.reset_at_once], ids=["closes", "resets"]
+)
+def test_a_server_that_leaves_without_a_word(serve, authority, said, leave):
+    """
+    In TLS 1.3 a server sees our certificate when we are through with it, and may have no word for what it sees: no chunk
+    was given to it by then, and none is to blame (S25).
+    """
+    context = authority.server()
+    context.num_tickets = 0
+    server = serve(leave, tls=context)
+    with Sending(server, tls=authority.client(), reconnect_wait_max=0.1) as sending:
+        sending.put(b"a", b"b")
+        sending.until(lambda: len(server.connections) >= 8)
+        assert sending.sender.in_flight.resent == 0
+        assert "before it had answered; does it accept our certificate?" in complaint(said)
+
+        server.restart(ack_all)
+        sending.until(lambda: sending.lines == [b"a", b"b"])
+        assert [one.lines() for one in server.chunks] == [[b"a", b"b"]]
+
+
+@pytest.mark.parametrize("connect_timeout", [5.0, 0.2])
+def test_a_server_that_gives_no_tickets(serve, authority, connect_timeout):
+    """A server that has nothing to say in TLS 1.3 is believed after a while, however short its deadline is."""
+    context = authority.server()
+    context.num_tickets = 0
+    server = serve(tls=context)
+    with Sending(server, tls=authority.client(), connect_timeout=connect_timeout) as sending:
+        sending.deliver(b"a")
+        assert sending.sender.connects == 1
+
+
 def test_a_client_certificate(serve, authority):
     """cert_file and key_file are shown to a server that asks for them."""
     server = serve(tls=authority.server(clients=authority))
