@@ -8,6 +8,7 @@ decided by the callback that gets it.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import socket
@@ -20,23 +21,22 @@ from fluentlite.config.model import Server
 from fluentlite.core.decode import Reading, ReceivedChunk
 from fluentlite.core.server_session import ServerSecurity, ServerSession, State
 from fluentlite.errors import RemoteProtocolError
+from fluentlite.server_connection import MAX_UNSENT, READ, WRITE, ServerConnection
 from fluentlite.tls.transport import TlsTransport
-from fluentlite.transport import TcpTransport, Transport
+from fluentlite.transport import TcpTransport
 
 RECEIVE_SIZE = 256 * 1024
 """Bytes taken from a socket at a time; the buffer is reused and stays in the cache."""
-MAX_UNSENT = 64 * 1024
-"""Bytes of acks that wait for a client to take them before nothing more is read from it."""
 MAX_UNFINISHED = 256 * 1024 * 1024
 """Bytes of messages that have begun to arrive, of all clients together; above it no client may have much of one."""
 MUCH_UNFINISHED = 2 * 1024 * 1024
 """Bytes; fluentlite's own chunks are smaller."""
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds for TLS, HELO to PONG: who has proven nothing keeps no descriptor for longer."""
 ACCEPT_PAUSE = 0.2
 """Seconds without accepting when the process has no descriptor left; the kernel keeps who waits."""
 BACKLOG = 4096
 NONCE_SIZE = 16
-
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 @dataclass(slots=True)
@@ -93,27 +93,32 @@ class Receiver:
         if wake is not None:
             self._selector.register(wake, READ)
         self._buffer = memoryview(bytearray(RECEIVE_SIZE))
-        self._accept_again = 0.0  # time.monotonic() seconds; 0 = accepting
+        self._accept_again = math.inf  # time.monotonic() seconds; inf: it accepts
         self._out_of_descriptors = False
         self._unfinished = 0
+        self._opening: dict[
+            ServerConnection, float
+        ] = {}  # who has not shaken hands, and until when; oldest first
 
     def poll(self, timeout: float | None = None) -> None:
         """Wait up to *timeout* seconds (None: for ever) until something can be done, and do it."""
-        for key, events in self._selector.select(self._resume_accepting(timeout)):
-            if isinstance(key.data, _Connection):
+        self._resume_accepting()
+        for key, events in self._selector.select(self._wait(timeout)):
+            if isinstance(key.data, ServerConnection):
                 self._serve(key.data, events)
             elif key.fileobj is self._listener:
                 self._accept()
+        self._close_late()
 
     @property
     def open_connections(self) -> int:
         """How many clients are connected now."""
-        return sum(isinstance(key.data, _Connection) for key in self._selector.get_map().values())
+        return sum(isinstance(key.data, ServerConnection) for key in self._selector.get_map().values())
 
     def close(self) -> None:
         """Stop listening and disconnect everybody; what was not acknowledged will be sent again."""
         for key in list((self._selector.get_map() or {}).values()):  # None: closed before
-            if isinstance(key.data, _Connection):
+            if isinstance(key.data, ServerConnection):
                 key.data.transport.close()
         self._listener.close()
         self._selector.close()
@@ -145,9 +150,11 @@ class Receiver:
         nonce, auth = (os.urandom(NONCE_SIZE), os.urandom(NONCE_SIZE)) if self._security else (b"", b"")
         session = ServerSession(self._reading, self._security, nonce=nonce, auth=auth)
         transport = TcpTransport(sock) if self._tls is None else TlsTransport(sock, self._tls, None)
-        connection = _Connection(sock, peer, session, transport)
+        connection = ServerConnection(sock, peer, session, transport)
         self.counters.connections += 1
         self._selector.register(sock, READ, connection)
+        if not connection.is_through:
+            self._opening[connection] = time.monotonic() + HANDSHAKE_TIMEOUT
         self._send(connection)
 
     def _stop_accepting(self, exc: OSError) -> None:
@@ -158,28 +165,44 @@ class Receiver:
             self._out_of_descriptors = True
             self._on_problem(f"cannot accept more connections ({exc.strerror}); raise the limit (ulimit -n)")
 
-    def _resume_accepting(self, timeout: float | None) -> float | None:
-        """Accept again once the rest is over; until then return a shorter *timeout*."""
-        if not self._accept_again:
-            return timeout
-        rest = self._accept_again - time.monotonic()
-        if rest <= 0:
-            self._accept_again = 0.0
+    def _resume_accepting(self) -> None:
+        """Accept again once the rest is over."""
+        if time.monotonic() >= self._accept_again:
+            self._accept_again = math.inf
             self._selector.register(self._listener, READ)
-            return timeout
-        return rest if timeout is None else min(timeout, rest)
 
-    def _serve(self, connection: _Connection, events: int) -> None:
+    @property
+    def _next_late(self) -> float:
+        """When the next handshake is overdue, in monotonic seconds."""
+        return next(iter(self._opening.values()), math.inf)
+
+    def _wait(self, timeout: float | None) -> float | None:
+        """Return a shorter *timeout* if there is something to do before."""
+        due = min(self._accept_again, self._next_late)
+        rest = max(0.0, due - time.monotonic())
+        return min(rest, math.inf if timeout is None else timeout) if math.isfinite(due) else timeout
+
+    def _close_late(self) -> None:
+        while self._opening and time.monotonic() >= self._next_late:
+            late = next(iter(self._opening))
+            self._on_problem(
+                f"{late.peer}: no handshake within {HANDSHAKE_TIMEOUT:g} s; the connection was closed"
+            )
+            self._close(late)
+
+    def _serve(self, connection: ServerConnection, events: int) -> None:
         if events & WRITE:
             self._send(connection)
         if events & READ and connection.open and len(connection.unsent) <= MAX_UNSENT:
             self._receive(connection)
 
-    def _receive(self, connection: _Connection) -> None:
+    def _receive(self, connection: ServerConnection) -> None:
         try:
             data = connection.receive(self._buffer)
             if data is not None:
                 connection.session.receive_data(data)
+            if connection.is_through:
+                self._opening.pop(connection, None)
             if data:
                 self._take_chunks(connection)
                 self._check_unfinished(connection)
@@ -189,7 +212,7 @@ class Receiver:
         finally:
             self._send(connection)  # also what was acknowledged before an error, or a part of a handshake
 
-    def _take_chunks(self, connection: _Connection) -> None:
+    def _take_chunks(self, connection: ServerConnection) -> None:
         while chunk := connection.session.next_chunk():
             self._on_chunk(chunk)
             self.counters.events += chunk.count
@@ -199,7 +222,7 @@ class Receiver:
                 connection.session.acknowledge(chunk)
                 self.counters.acks += 1
 
-    def _check_unfinished(self, connection: _Connection) -> None:
+    def _check_unfinished(self, connection: ServerConnection) -> None:
         """Each client may begin a message of 64 MiB and never end it, but not all of them at one time."""
         self._unfinished += connection.session.unfinished - connection.unfinished
         connection.unfinished = connection.session.unfinished
@@ -209,7 +232,7 @@ class Receiver:
                 f"{MAX_UNFINISHED}, the most that is kept"
             )
 
-    def _send(self, connection: _Connection) -> None:
+    def _send(self, connection: ServerConnection) -> None:
         """Send what there is, and wait for what is possible next."""
         connection.unsent += connection.session.take_output()
         if connection.unsent or connection.transport.has_pending:
@@ -224,42 +247,12 @@ class Receiver:
         self._selector.modify(connection.socket, connection.interest(), connection)
         return None
 
-    def _close(self, connection: _Connection) -> None:
+    def _close(self, connection: ServerConnection) -> None:
         if connection.open:
             self._unfinished -= connection.unfinished
+            self._opening.pop(connection, None)
             self._selector.unregister(connection.socket)
             connection.transport.close()
-
-
-class _Connection:
-    """One client."""
-
-    def __init__(self, sock: socket.socket, peer: str, session: ServerSession, transport: Transport) -> None:
-        self.socket, self.peer, self.session, self.transport = sock, peer, session, transport
-        self.unsent, self.unfinished = bytearray(), 0
-        self.refused = False
-
-    @property
-    def open(self) -> bool:
-        return self.socket.fileno() >= 0
-
-    def receive(self, buffer: memoryview) -> bytes | memoryview | None:
-        """Return what has come, perhaps in *buffer*; ``b""`` at the end, None if there is nothing now."""
-        try:
-            if isinstance(self.transport, TcpTransport):
-                return buffer[: self.socket.recv_into(buffer)]
-            return self.transport.receive()
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""  # reset; whether that was in the middle of something, the session knows
-
-    def interest(self) -> int:
-        """What to wait for: no more chunks from a client that does not take its acks."""
-        if self.session.state is State.ENDED or len(self.unsent) > MAX_UNSENT:
-            return WRITE
-        can_send = (self.unsent and self.transport.is_open) or self.transport.has_pending
-        return READ | WRITE if can_send else READ
 
 
 def _listen(address: Server) -> socket.socket:

@@ -409,3 +409,32 @@ def test_messages_that_are_begun_and_never_ended(run, monkeypatch):
 
     assert 1 << 19 < kept <= (1 << 20) + forward_server.RECEIVE_SIZE
     assert running.lines == [b"a"]
+
+
+@pytest.mark.parametrize("kind", ["handshake", "tls"])
+def test_who_never_shakes_hands(run, authority, monkeypatch, kind):
+    """A client that says nothing, where it has something to prove, holds its place no longer than that may take."""
+    monkeypatch.setattr(forward_server, "HANDSHAKE_TIMEOUT", 0.3)
+    running = run(security=SECURITY) if kind == "handshake" else run(tls=authority.server())
+    begin = time.monotonic()
+    with running.client() as first, running.client() as second:
+        running.until(lambda: running.receiver.open_connections == 2)
+        running.receiver.poll()  # for as long as it takes
+        running.until(lambda: running.receiver.open_connections == 0)
+        assert time.monotonic() - begin >= 0.3
+        assert running.problems == [
+            f"127.0.0.1:{client.socket.getsockname()[1]}: no handshake within 0.3 s; the connection was closed"
+            for client in (first, second)
+        ]
+
+
+def test_who_has_shaken_hands_may_be_silent(run, monkeypatch):
+    """The deadline is for the handshake alone; where there is none, for nobody."""
+    monkeypatch.setattr(forward_server, "HANDSHAKE_TIMEOUT", 0.1)
+    running = run()
+    with running.client() as client:
+        running.until(lambda: running.receiver.open_connections == 1)
+        running.receiver.poll(0.3)
+        client.send(A)
+        running.until(lambda: running.lines == [b"a"])
+    assert running.problems == []
