@@ -1,7 +1,7 @@
 """
 Which chunks go on a connection, and when: all in order, or one at a time while the oldest one is suspected, or on trial.
 
-A chunk is suspected when it has failed again and again, or is a part of one that has. What went behind it could be
+A chunk is suspected when it has failed again and again, is a part of one that has, or as large as one that was not taken. What went behind it could be
 acknowledged before it, and would come again after a restart: its position moves in order. So nothing goes behind it.
 
 The caller has the connections. It sends what ``connected``, ``added`` and ``acknowledged`` return, and says how each
@@ -16,6 +16,7 @@ from typing import Generic
 
 from fluentlite.core.forward import Chunk, ChunkEncoder
 from fluentlite.core.inflight import SPLIT_AFTER, InFlight
+from fluentlite.core.sizes import Sizes
 from fluentlite.core.trial import Outages, ServerT, Trial
 
 MOST_WITNESSES = 1000
@@ -67,11 +68,13 @@ class Dispatch(Generic[ServerT]):
 
     Attributes:
         in_flight: What is on its way.
+        sizes: How large chunks may be.
     """
 
     def __init__(self, encoder: ChunkEncoder, servers: Sequence[ServerT], *, can_refuse: bool) -> None:
         self.in_flight = InFlight()
         self._encoder, self._servers, self._can_refuse = encoder, servers, can_refuse
+        self.sizes = Sizes()
         self._outages: Outages[ServerT] = Outages()
         self._trial: Trial[ServerT] | None = None
         self._witness: Chunk | None = None  # the one that this connection began with
@@ -93,7 +96,7 @@ class Dispatch(Generic[ServerT]):
     def wants_chunk(self, most: int) -> bool:
         """Whether another chunk can go, of at most *most* on their way; on trial, whether there is no witness."""
         if self._trial is None:
-            return not self._suspect and len(self.in_flight) < most
+            return not self._suspect and len(self.in_flight) < (1 if self.sizes.is_trying else most)
         return not self._candidates() and self.in_flight.acknowledged_early < MOST_WITNESSES
 
     def skips(self, server: ServerT, now: float) -> bool:
@@ -117,12 +120,17 @@ class Dispatch(Generic[ServerT]):
     def added(self, chunk: Chunk) -> list[Chunk]:
         """*chunk* is the newest; returns it if it goes at once."""
         self.in_flight.add(chunk)
-        return [] if self._trial is not None or self._suspect else [chunk]
+        if self._trial is not None or self._suspect:
+            return []
+        return self._next() if len(self.in_flight) == 1 else [chunk]
 
     def acknowledged(self, server: ServerT, ids: Iterable[str]) -> list[Chunk]:
         """*server* has taken the chunks *ids*; returns what it is sent next, on the same connection."""
         ids = list(ids)
         self._outages.works(server)
+        if self.sizes.is_learning:
+            for chunk in filter(None, map(self.in_flight.find, ids)):
+                self.sizes.taken(chunk.entries_size)
         self.in_flight.acknowledge(ids)
         trial, head = self._trial, self.in_flight.head
         if trial is None:
@@ -137,18 +145,34 @@ class Dispatch(Generic[ServerT]):
 
     def _next(self) -> list[Chunk]:
         """Return what can go on a connection on which nothing is on its way."""
+        self._cut_large()
         head = self.in_flight.head
-        if head is not None and self._can_refuse and self.in_flight.failures(head) >= SPLIT_AFTER - 1:
-            self._suspect = head.id
-            return [head]
+        if head is not None and self._can_refuse:
+            if self.sizes.is_doubtful(head.entries_size):
+                self.in_flight.suspect(head)
+            if self.in_flight.failures(head) >= SPLIT_AFTER - 1:
+                self._suspect = head.id
+                return [head]
         self._suspect = ""
         return list(self.in_flight.unacknowledged())
+
+    def _cut_large(self) -> None:
+        """Cut what is larger than what servers take, between its steps: what is smaller than these is cut when it fails."""
+        sizes = self.sizes
+        large = [one for one in self.in_flight.unacknowledged() if sizes.is_too_large(one.entries_size)]
+        while large:
+            chunk = large.pop()
+            if len(chunk.steps) > 1:
+                parts = self.in_flight.cut(chunk, self._encoder)
+                large += [one for one in parts if one.entries_size > sizes.limit]
 
     def ended(self, server: ServerT, ending: Ending, now: float) -> Chunk | None:
         """A connection that was established has ended; returns the chunk that is cut because of that, if one is."""
         self._suspect = ""
         if self._trial is None:
             cut = self.in_flight.fail(self._encoder)
+            if cut is not None and self._can_refuse:
+                self.sizes.refused(cut.entries_size)
             self._open(now)
             return cut
         if self._is_behind and not ending.is_silence:

@@ -119,6 +119,11 @@ class Chunk:
         return self.steps[-1].end
 
     @property
+    def entries_size(self) -> int:
+        """Bytes of its entries, before they are compressed."""
+        return sum(len(step.entries) for step in self.steps)
+
+    @property
     def moves_position(self) -> bool:
         """Whether a start can read on behind it; a piece that does not know where that is leaves the position as it was."""
         place = self.steps[-1].place

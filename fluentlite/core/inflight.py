@@ -83,6 +83,10 @@ class InFlight:
             self._chunks[head.id] = head.hollow()
             self.acknowledge([head.id])
 
+    def find(self, ident: str) -> Chunk | None:
+        """Return the chunk with this id, if it is on its way."""
+        return self._chunks.get(ident)
+
     def take_delivered(self) -> list[Chunk]:
         """Return the chunks that were delivered since the last call, in order."""
         delivered, self._delivered = self._delivered, []
@@ -91,6 +95,10 @@ class InFlight:
     def failures(self, chunk: Chunk) -> int:
         """Return how often *chunk* failed, or that of which it is a part."""
         return self._failures.get(chunk.id, 0)
+
+    def suspect(self, chunk: Chunk) -> None:
+        """The next failure of *chunk* is the last one before it is cut."""
+        self._failures[chunk.id] = max(self.failures(chunk), SPLIT_AFTER - 1)
 
     def fail(self, encoder: ChunkEncoder, chunk: Chunk | None = None) -> Chunk | None:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
@@ -89,8 +90,14 @@ class Drain(Generic[ReadableT]):
     ) -> None:
         self.is_at_end = True
         self._source, self._packer, self._encoder = source, packer, encoder
-        self._limit, self._step_size = settings.tail.read_buffer_size, step_size(settings)
+        self._most, self._most_per_read = settings.tail.read_buffer_size, step_size(settings)
+        self.keep_to(math.inf)
         self._drain_log_tag = settings.drain_log_tag
+
+    def keep_to(self, most: float) -> None:
+        """Make chunks of at most *most* bytes of entries, if that is less than configured; a line may have more."""
+        self._limit = int(min(self._most, most))
+        self._step_size = max(1, min(self._most_per_read, self._limit // 2))
 
     def next_chunk(self, now: float, time_ns: int) -> Chunk | None:
         """

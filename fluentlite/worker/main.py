@@ -189,6 +189,7 @@ class Worker:
                 self._followed.pause()
                 return
             self._followed.resume()
+            self._drain.keep_to(self._sender.most_bytes)
             chunk = self._drain.next_chunk(now, time.time_ns())
             self._has_data = not self._drain.is_at_end
             if chunk is None:

@@ -99,6 +99,11 @@ class Sender:
         )
 
     @property
+    def most_bytes(self) -> float:
+        """How many bytes of entries the next chunk should have at most, from what servers took and what not."""
+        return self._dispatch.sizes.limit
+
+    @property
     def deadline(self) -> float:
         """When ``advance`` has something to do, in monotonic seconds."""
         links = [link for link in (self._link, self._next_link) if link is not None]
@@ -140,7 +145,8 @@ class Sender:
         return self._link is None and self._retry_at > time.monotonic()
 
     def reconnect(self, now: float) -> None:
-        """Go back to a primary, or connect at once if there is no connection (HUP)."""
+        """Go back to a primary, or connect at once if there is no connection (HUP); what servers do not take may have changed."""
+        self._dispatch.sizes.forget()
         if self._link is None:
             self._retry_at = now
             self._choice.start_round()
@@ -290,3 +296,4 @@ class Sender:
             self._renewal.primary_works()
         self._backoff.reset()
         self._troubles.works(link.server)
+        self._troubles.chunks_have(self.most_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from fluentlite.config.model import Server
 from fluentlite.core.forward import Chunk
@@ -30,6 +31,7 @@ class ServerTroubles:
         self._mute = Condition(log)
         self._trial, self._renewal = Condition(log, logging.WARNING), Condition(log, logging.WARNING)
         self._overdue: dict[Server, int] = {}
+        self._most_bytes = math.inf
 
     @property
     def messages(self) -> list[str]:
@@ -76,6 +78,19 @@ class ServerTroubles:
             "chunk %s (%d lines, %d bytes) was not acknowledged %d times in a row; sending it in parts",
             chunk.id, chunk.count, chunk.size, SPLIT_AFTER,
         )  # fmt: skip
+
+    def chunks_have(self, most_bytes: float) -> None:
+        """Chunks have at most so many bytes of entries from now on."""
+        if most_bytes == self._most_bytes:
+            return
+        self._most_bytes = most_bytes
+        if most_bytes < math.inf:
+            log.info(
+                "chunks are kept to %d bytes of entries, and larger ones sent in parts: they were not acknowledged, and these "
+                "are; raise the limit of the server, or lower read_buffer_size", most_bytes,
+            )  # fmt: skip
+        else:
+            log.info("larger chunks are tried again")
 
     def on_trial(self, chunk: Chunk) -> None:
         """*chunk* is one record, and goes alone now."""

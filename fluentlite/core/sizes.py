@@ -1,0 +1,73 @@
+"""
+The size from which on servers do not take chunks, if there is one: nobody tells it, so it is learnt.
+
+A chunk that had to be cut may have been too large, or it was sent in an outage. What is taken afterwards decides: one
+that is as large (a sibling of the parts, the next one) shows that size was not the matter. If only smaller ones are taken,
+chunks are kept as small as these for a while; then a larger one is tried, after ever longer whiles.
+"""
+
+from __future__ import annotations
+
+import math
+
+PATIENCE = 100
+"""Chunks taken before a larger one is tried for the first time."""
+
+GROWTH = 10
+"""Factor by which that grows with each one that is tried in vain: it costs a time-out, where servers say nothing."""
+
+MOST_PATIENCE = 100_000
+
+
+class Sizes:
+    """What one log's servers take; sizes are bytes of entries."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known, or not any more."""
+        self._refused = self._taken = 0  # the smallest that was, and the largest of those below; 0: none
+        self._patience = self._left = PATIENCE
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether it matters what is taken."""
+        return self._refused > 0
+
+    @property
+    def limit(self) -> float:
+        """The largest size that is known to be taken, if larger ones are not; else infinite."""
+        return self._taken if self._taken and self._left > 0 else math.inf
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether a larger chunk is to be tried; alone, for it may fail."""
+        return bool(self._taken) and self._left <= 0
+
+    def is_doubtful(self, size: int) -> bool:
+        """Whether something of that size, or smaller, was not taken."""
+        return 0 < self._refused <= size
+
+    def is_too_large(self, size: int) -> bool:
+        """Whether it is not worth a try: nothing so large was taken, and smaller ones were."""
+        return self.limit < size and self.is_doubtful(size)
+
+    def refused(self, size: int) -> None:
+        """A chunk of *size* was not taken, and is cut."""
+        if self.is_trying:
+            self._patience = min(self._patience * GROWTH, MOST_PATIENCE)
+        self._refused = min(self._refused or size, size)
+        if self._taken >= self._refused:
+            self._taken = 0
+        self._left = self._patience
+
+    def taken(self, size: int) -> None:
+        """A chunk of *size* was taken."""
+        if not self._refused:
+            return
+        if self.is_doubtful(size):
+            self.forget()
+        else:
+            self._taken = max(self._taken, size)
+            self._left -= 1
