@@ -1,8 +1,9 @@
 """
 Which chunks go on a connection, and when: all in order, or one at a time while the oldest one is suspected, or on trial.
 
-A chunk is suspected when it has failed again and again, is a part of one that has, or as large as one that was not taken. What went behind it could be
-acknowledged before it, and would come again after a restart: its position moves in order. So nothing goes behind it.
+A chunk is suspected when it has failed again and again, is a part of one that has, or is as large as one that was not
+taken. What went behind it could be acknowledged before it, and would come again after a restart: its position moves in
+order. So nothing goes behind it.
 
 The caller has the connections. It sends what ``connected``, ``added`` and ``acknowledged`` return, and says how each
 connection ended.
