@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from fluentlite.core.ending import Ending
 from fluentlite.core.forward import Chunk, ChunkEncoder
 from fluentlite.core.inflight import SPLIT_AFTER, InFlight
 from fluentlite.core.sizes import Sizes
@@ -22,6 +23,12 @@ from fluentlite.core.trial import Outages, ServerT, Trial
 
 MOST_WITNESSES = 1000
 """Chunks acknowledged behind a record on trial: with more, no other witness is asked for."""
+
+MOST_WITNESS_BYTES = 32 * 1024 * 1024
+"""Bytes of entries on their way during a trial: what is refused may be followed by more of its kind, but not for ever."""
+
+WITNESS_BYTES = 4096
+"""Most bytes of entries in a chunk that is read during a trial; a line may have more."""
 
 MOST_LOOSE = 100
 """Messages without acks that are kept during a trial; of more, the oldest are dropped."""
@@ -41,25 +48,6 @@ class Refusal(Generic[ServerT]):
     reasons: list[tuple[ServerT, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """
-    How an established connection ended.
-
-    Attributes:
-        begun: Id of the last chunk of which the kernel took something.
-        is_answer: The server closed or reset it, or an ack was overdue: what a server does that refuses a chunk. Not
-            so if the network failed, if the server took no bytes or sent nonsense.
-        is_silence: An ack was overdue.
-        reason: Of its end.
-    """
-
-    begun: str
-    is_answer: bool
-    is_silence: bool
-    reason: str
-
-
 class Dispatch(Generic[ServerT]):
     """
     Args:
@@ -69,13 +57,12 @@ class Dispatch(Generic[ServerT]):
 
     Attributes:
         in_flight: What is on its way.
-        sizes: How large chunks may be.
     """
 
     def __init__(self, encoder: ChunkEncoder, servers: Sequence[ServerT], *, can_refuse: bool) -> None:
         self.in_flight = InFlight()
         self._encoder, self._servers, self._can_refuse = encoder, servers, can_refuse
-        self.sizes = Sizes()
+        self._sizes = Sizes()
         self._outages: Outages[ServerT] = Outages()
         self._trial: Trial[ServerT] | None = None
         self._witness: Chunk | None = None  # the one that this connection began with
@@ -95,10 +82,29 @@ class Dispatch(Generic[ServerT]):
         return self._witness is not None
 
     def wants_chunk(self, most: int) -> bool:
-        """Whether another chunk can go, of at most *most* on their way; on trial, whether there is no witness."""
+        """Whether another chunk can go, of at most *most* on their way; on trial, whether there is no good witness."""
         if self._trial is None:
-            return not self._suspect and len(self.in_flight) < (1 if self.sizes.is_trying else most)
-        return not self._candidates() and self.in_flight.acknowledged_early < MOST_WITNESSES
+            return not self._suspect and len(self.in_flight) < (1 if self._sizes.is_trying else most)
+        candidates = self._candidates()
+        return (
+            all(map(self._doubt, candidates))
+            and self.in_flight.acknowledged_early + len(candidates) < MOST_WITNESSES
+            and sum(one.entries_size for one in candidates) < MOST_WITNESS_BYTES
+        )
+
+    @property
+    def size_limit(self) -> float:
+        """Bytes of entries, above which servers take no chunk."""
+        return self._sizes.limit
+
+    @property
+    def most_bytes(self) -> float:
+        """How many bytes of entries the next chunk should have at most."""
+        return self._sizes.limit if self._trial is None else WITNESS_BYTES
+
+    def forget_sizes(self) -> None:
+        """What servers do not take may have changed."""
+        self._sizes.forget()
 
     def skips(self, server: ServerT, now: float) -> bool:
         """Whether a connection to *server* would tell nothing new."""
@@ -129,16 +135,17 @@ class Dispatch(Generic[ServerT]):
         """*server* has taken the chunks *ids*; returns what it is sent next, on the same connection."""
         ids = list(ids)
         self._outages.works(server)
-        if self.sizes.is_learning:
+        if self._sizes.is_learning:
             for chunk in filter(None, map(self.in_flight.find, ids)):
-                self.sizes.taken(chunk.entries_size)
+                self._sizes.taken(chunk.entries_size)
         self.in_flight.acknowledge(ids)
         trial, head = self._trial, self.in_flight.head
         if trial is None:
             return self._next() if self._suspect and (head is None or head.id != self._suspect) else []
         if head is None or head.id != trial.record:
+            behind = self._witness if self._is_behind else None  # it is on its way
             self._close()
-            return self._next()
+            return [one for one in self._next() if behind is None or one.id != behind.id]
         if self._witness is None or self._witness.id not in ids:
             return []
         self._is_witnessed = True
@@ -149,7 +156,7 @@ class Dispatch(Generic[ServerT]):
         self._cut_large()
         head = self.in_flight.head
         if head is not None and self._can_refuse:
-            if self.sizes.is_doubtful(head.entries_size):
+            if self._sizes.is_doubtful(head.entries_size):
                 self.in_flight.suspect(head)
             if self.in_flight.failures(head) >= SPLIT_AFTER - 1:
                 self._suspect = head.id
@@ -158,12 +165,12 @@ class Dispatch(Generic[ServerT]):
         return list(self.in_flight.unacknowledged())
 
     def _cut_large(self) -> None:
-        """Cut what is larger than what servers take, between its steps: what is smaller than these is cut when it fails."""
-        sizes = self.sizes
+        """Cut what is larger than what servers take."""
+        sizes = self._sizes
         large = [one for one in self.in_flight.unacknowledged() if sizes.is_too_large(one.entries_size)]
         while large:
             chunk = large.pop()
-            if len(chunk.steps) > 1:
+            if chunk.count > 1:
                 parts = self.in_flight.cut(chunk, self._encoder)
                 large += [one for one in parts if one.entries_size > sizes.limit]
 
@@ -173,7 +180,7 @@ class Dispatch(Generic[ServerT]):
         if self._trial is None:
             cut = self.in_flight.fail(self._encoder)
             if cut is not None and self._can_refuse:
-                self.sizes.refused(cut.entries_size)
+                self._sizes.refused(cut.entries_size)
             self._open(now)
             return cut
         if self._is_behind and not ending.is_silence:
@@ -183,7 +190,7 @@ class Dispatch(Generic[ServerT]):
         if self._witness is not None and not self._is_witnessed:
             self._trial.witness_failed(server)
             self._outages.failed(server, now)
-            self._doubts[self._witness.id] = self._doubt(self._witness) + 1
+            self._doubts[self._witness.id] = self._doubts.get(self._witness.id, 0) + 1
             return self.in_flight.fail(self._encoder, self._witness)
         if ending.is_answer and (self._is_behind or ending.begun == self._trial.record):
             self._judge(server, ending)
@@ -230,6 +237,7 @@ class Dispatch(Generic[ServerT]):
             or self.in_flight.failures(head) < SPLIT_AFTER
         ):
             return
+        self._sizes.refused(head.entries_size)
         self.in_flight.make_alone(head)
         self._trial = Trial(head.id, self._servers, self._outages, now)
 
@@ -262,7 +270,8 @@ class Dispatch(Generic[ServerT]):
         return self.in_flight.make_alone(chosen)
 
     def _doubt(self, chunk: Chunk) -> int:
-        return self._doubts.get(chunk.id, 0)
+        """How little it is worth as a witness: how often it failed as one; and one more if it may be too large."""
+        return self._doubts.get(chunk.id, 0) + self._sizes.is_doubtful(chunk.entries_size)
 
     # -- messages that nobody acknowledges ----------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class InFlight:
 
     def acknowledge(self, ids: Iterable[str]) -> None:
         """Servers have taken the chunks *ids*. One is delivered when all before it are."""
-        self._acknowledged.update(ids)
+        self._acknowledged.update(ident for ident in ids if ident in self._chunks)
         while self._chunks:
             head = next(iter(self._chunks))
             if head not in self._acknowledged:

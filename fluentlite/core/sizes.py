@@ -18,6 +18,9 @@ GROWTH = 10
 
 MOST_PATIENCE = 100_000
 
+FLOOR = 16 * 1024
+"""Bytes that every server takes: what is cut below that is cut for another reason, in an outage or for one of its lines."""
+
 
 class Sizes:
     """What one log's servers take; sizes are bytes of entries."""
@@ -38,7 +41,7 @@ class Sizes:
     @property
     def limit(self) -> float:
         """The largest size that is known to be taken, if larger ones are not; else infinite."""
-        return self._taken if self._taken and self._left > 0 else math.inf
+        return max(self._taken, FLOOR // 2) if self._taken and self._left > 0 else math.inf
 
     @property
     def is_trying(self) -> bool:
@@ -54,7 +57,9 @@ class Sizes:
         return self.limit < size and self.is_doubtful(size)
 
     def refused(self, size: int) -> None:
-        """A chunk of *size* was not taken, and is cut."""
+        """A chunk of *size* was not taken, and is cut, or is one record."""
+        if size < FLOOR:
+            return
         if self.is_trying:
             self._patience = min(self._patience * GROWTH, MOST_PATIENCE)
         self._refused = min(self._refused or size, size)
@@ -68,6 +73,8 @@ class Sizes:
             return
         if self.is_doubtful(size):
             self.forget()
-        else:
-            self._taken = max(self._taken, size)
-            self._left -= 1
+            return
+        # One try is one chunk, also if it has turned out smaller than what was not taken.
+        was_tried = self.is_trying and size > self._taken
+        self._left = self._patience if was_tried else self._left - 1
+        self._taken = max(self._taken, size)

@@ -26,6 +26,10 @@ MOST_ANSWERS = 64 * 1024
 """Bytes that a peer can make us answer, by asking for new keys again and again, while it does not read them."""
 
 
+MOST_ALERT = 48
+"""Bytes, twice those of an alert in TLS 1.3: who has sent more has said something else. A ticket has some 200."""
+
+
 class TlsTransport:
     """
     Args:
@@ -42,6 +46,7 @@ class TlsTransport:
         )
         self._sealed = memoryview(b"")  # encrypted, and not taken by the kernel yet
         self._sealed_size = 0  # bytes of the caller's that are in it
+        self._heard = 0  # bytes that have come since the handshake
         self.is_open = self.is_proven = False
 
     @property
@@ -110,7 +115,7 @@ class TlsTransport:
                     return b"".join(pieces)
                 # At most once: a record may come in many pieces, and others wait for their turn.
                 if is_read:
-                    self.is_proven = True  # a ticket for the next session, say
+                    self.is_proven = self.is_proven or self._heard > MOST_ALERT
                     raise BlockingIOError from None
                 is_read = True
                 self._take()
@@ -125,6 +130,7 @@ class TlsTransport:
     def _take(self) -> None:
         data = self._socket.recv(RECEIVE_SIZE)
         if data:
+            self._heard += len(data)
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

@@ -91,13 +91,15 @@ class Drain(Generic[ReadableT]):
         self.is_at_end = True
         self._source, self._packer, self._encoder = source, packer, encoder
         self._most, self._most_per_read = settings.tail.read_buffer_size, step_size(settings)
+        self._growth = 1.0  # bytes of entries for each byte of the file, in the last step
         self.keep_to(math.inf)
         self._drain_log_tag = settings.drain_log_tag
 
     def keep_to(self, most: float) -> None:
         """Make chunks of at most *most* bytes of entries, if that is less than configured; a line may have more."""
         self._limit = int(min(self._most, most))
-        self._step_size = max(1, min(self._most_per_read, self._limit // 2))
+        fitting = self._most_per_read if self._limit == self._most else int(self._limit / 2 / self._growth)
+        self._step_size = max(1, min(self._most_per_read, fitting))
 
     def next_chunk(self, now: float, time_ns: int) -> Chunk | None:
         """
@@ -160,7 +162,9 @@ class Drain(Generic[ReadableT]):
                 lines = self._source.read(generation, self._step_size, now)
             if lines:
                 end = generation.position
-                return Step(self._packer.pack(lines), len(lines), end.offset - start, end)
+                entries, size = self._packer.pack(lines), end.offset - start
+                self._growth = max(1.0, len(entries) / max(1, size))
+                return Step(entries, len(lines), size, end)
             if splitter.read_offset == before and not generation.is_ended:
                 return None
         self.is_at_end = False

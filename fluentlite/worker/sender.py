@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterable
 
 from fluentlite.config.model import ForwardSettings, Server
-from fluentlite.core.dispatch import Dispatch, Ending, Refusal
+from fluentlite.core.dispatch import Dispatch, Refusal
+from fluentlite.core.ending import Ending
 from fluentlite.core.forward import Chunk, ChunkEncoder
 from fluentlite.core.renewal import Renewal
 from fluentlite.core.retry import Backoff
@@ -52,9 +53,8 @@ class Sender:
         self._settings, self._loop = settings, loop
         self._choice: ServerChoice[Server] = ServerChoice(settings.primary, settings.secondary, rng)
         self._backoff = Backoff(settings.reconnect_wait_max, settings.reconnect_wait_incr_rate, rng)
-        self._dispatch: Dispatch[Server] = Dispatch(
-            encoder, (*settings.primary, *settings.secondary), can_refuse=settings.require_ack_response
-        )
+        servers = (*settings.primary, *settings.secondary)
+        self._dispatch = Dispatch(encoder, servers, can_refuse=settings.require_ack_response)
         self.in_flight = self._dispatch.in_flight
         self._link: Connection | None = None
         self._next_link: Connection | None = None
@@ -101,7 +101,7 @@ class Sender:
     @property
     def most_bytes(self) -> float:
         """How many bytes of entries the next chunk should have at most, from what servers took and what not."""
-        return self._dispatch.sizes.limit
+        return self._dispatch.most_bytes
 
     @property
     def deadline(self) -> float:
@@ -146,7 +146,7 @@ class Sender:
 
     def reconnect(self, now: float) -> None:
         """Go back to a primary, or connect at once if there is no connection (HUP); what servers do not take may have changed."""
-        self._dispatch.sizes.forget()
+        self._dispatch.forget_sizes()
         if self._link is None:
             self._retry_at = now
             self._choice.start_round()
@@ -296,4 +296,4 @@ class Sender:
             self._renewal.primary_works()
         self._backoff.reset()
         self._troubles.works(link.server)
-        self._troubles.chunks_have(self.most_bytes)
+        self._troubles.chunks_have(self._dispatch.size_limit)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fluentlite.core import dispatch as module
-from fluentlite.core.dispatch import Dispatch, Ending
+from fluentlite.core.dispatch import Dispatch
+from fluentlite.core.ending import Ending
 from fluentlite.core.entries import MsgpackEntries
 from fluentlite.core.forward import ChunkEncoder, Position, Step
 from fluentlite.core.trial import ALONE_TRIES, REFUSALS
