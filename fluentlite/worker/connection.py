@@ -257,6 +257,8 @@ class Connection:
         is_through = self._transport is not None and self._transport.is_open
         if self.acks or self.is_refused or not is_through or self._settings.security is not None:
             return ""
+        if self._settings.format == "json":
+            return " before it had acknowledged anything; does it take JSON? Fluent Bit does not"
         if self._settings.tls is None:
             return " before it had acknowledged anything; does it want TLS?"
         # In TLS 1.3 a server looks at our certificate when we are through, and it may have no word for what it sees.

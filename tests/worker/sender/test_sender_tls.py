@@ -435,6 +435,15 @@ def test_a_server_that_wants_tls(serve, authority, said):
         assert "before it had acknowledged anything; does it want TLS?" in complaint(said)
 
 
+def test_a_server_that_takes_no_json(serve, said):
+    """A server that closes as soon as it sees JSON, as Fluent Bit, is asked about that."""
+    server = serve(behaviours.close_after(0))
+    with Sending(server, format="json", reconnect_wait_max=0.5) as sending:
+        sending.put(b"a")
+        sending.until(lambda: len(server.connections) >= 2)
+        assert "before it had acknowledged anything; does it take JSON? Fluent Bit does not" in complaint(said)
+
+
 def _tls_and_silence(authority):
     """The server's part of the handshake, up to the last byte but one, and then nothing."""
 
