@@ -441,7 +441,9 @@ def test_a_server_that_takes_no_json(serve, said):
     with Sending(server, format="json", reconnect_wait_max=0.5) as sending:
         sending.put(b"a")
         sending.until(lambda: len(server.connections) >= 2)
-        assert "before it had acknowledged anything; does it take JSON? Fluent Bit does not" in complaint(said)
+        assert "before it had acknowledged anything; does it take JSON? Fluent Bit does not" in complaint(
+            said
+        )
 
 
 def _tls_and_silence(authority):
