@@ -153,19 +153,17 @@ class Dispatch(Generic[ServerT]):
 
     def _next(self) -> list[Chunk]:
         """Return what can go on a connection on which nothing is on its way."""
-        self._cut_large()
+        if self._sizes.is_learning:
+            self._fit()
         head = self.in_flight.head
-        if head is not None and self._can_refuse:
-            if self._sizes.is_doubtful(head.entries_size):
-                self.in_flight.suspect(head)
-            if self.in_flight.failures(head) >= SPLIT_AFTER - 1:
-                self._suspect = head.id
-                return [head]
+        if head is not None and self._can_refuse and self.in_flight.failures(head) >= SPLIT_AFTER - 1:
+            self._suspect = head.id
+            return [head]
         self._suspect = ""
         return list(self.in_flight.unacknowledged())
 
-    def _cut_large(self) -> None:
-        """Cut what is larger than what servers take."""
+    def _fit(self) -> None:
+        """Cut what is larger than what servers take, and suspect the oldest chunk if it may be."""
         sizes = self._sizes
         large = [one for one in self.in_flight.unacknowledged() if sizes.is_too_large(one.entries_size)]
         while large:
@@ -173,6 +171,9 @@ class Dispatch(Generic[ServerT]):
             if chunk.count > 1:
                 parts = self.in_flight.cut(chunk, self._encoder)
                 large += [one for one in parts if one.entries_size > sizes.limit]
+        head = self.in_flight.head
+        if head is not None and sizes.is_doubtful(head.entries_size):
+            self.in_flight.suspect(head)
 
     def ended(self, server: ServerT, ending: Ending, now: float) -> Chunk | None:
         """A connection that was established has ended; returns the chunk that is cut because of that, if one is."""
