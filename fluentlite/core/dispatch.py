@@ -102,9 +102,9 @@ class Dispatch(Generic[ServerT]):
         """How many bytes of entries the next chunk should have at most."""
         return self._sizes.limit if self._trial is None else WITNESS_BYTES
 
-    def forget_sizes(self) -> None:
+    def try_larger(self) -> None:
         """What servers do not take may have changed."""
-        self._sizes.forget()
+        self._sizes.try_larger()
 
     def skips(self, server: ServerT, now: float) -> bool:
         """Whether a connection to *server* would tell nothing new."""

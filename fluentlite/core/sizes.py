@@ -26,10 +26,9 @@ class Sizes:
     """What one log's servers take; sizes are bytes of entries."""
 
     def __init__(self) -> None:
-        self.forget()
+        self._forget()
 
-    def forget(self) -> None:
-        """Nothing is known, or not any more."""
+    def _forget(self) -> None:
         self._refused = self._taken = 0  # the smallest that was, and the largest of those below; 0: none
         self._patience = self._left = PATIENCE
 
@@ -56,6 +55,10 @@ class Sizes:
         """Whether it is not worth a try: nothing so large was taken, and smaller ones were."""
         return self.limit < size and self.is_doubtful(size)
 
+    def try_larger(self) -> None:
+        """The servers' limits may have been raised: the next chunk shows it."""
+        self._left = 0
+
     def refused(self, size: int) -> None:
         """A chunk of *size* was not taken, and is cut, or is one record."""
         if size < FLOOR:
@@ -72,7 +75,7 @@ class Sizes:
         if not self._refused:
             return
         if self.is_doubtful(size):
-            self.forget()
+            self._forget()
             return
         # One try is one chunk, also if it has turned out smaller than what was not taken.
         was_tried = self.is_trying and size > self._taken

@@ -146,7 +146,7 @@ class Sender:
 
     def reconnect(self, now: float) -> None:
         """Go back to a primary, or connect at once if there is no connection (HUP); what servers do not take may have changed."""
-        self._dispatch.forget_sizes()
+        self._dispatch.try_larger()
         if self._link is None:
             self._retry_at = now
             self._choice.start_round()

@@ -153,7 +153,7 @@ class World:
         elif chance < 0.9 and self.name:
             self.end(is_answer=False)
         else:
-            self.dispatch.forget_sizes()
+            self.dispatch.try_larger()
 
     # -- the whole of it ----------------------------------------------------------------------------------
 

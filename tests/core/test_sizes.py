@@ -81,8 +81,10 @@ def test_a_limit_that_is_raised():
     assert not sizes.is_learning
 
     send(sizes, FULL, 300_000)
-    sizes.forget()
+    sizes.try_larger()
     assert next_size(sizes) == FULL
+    send(sizes, FULL, 300_000)
+    assert next_size(sizes) < FULL, "it costs one try, and what was known is known"
 
 
 def test_what_is_small_tells_nothing():

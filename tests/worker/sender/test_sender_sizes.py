@@ -28,8 +28,8 @@ def test_a_log_of_many_large_chunks(serve, tmp_path, close):
     assert len(server.connections) <= 12
 
 
-def test_hup_forgets(serve):
-    """When the operator has raised the limit, HUP or a reload let chunks have their size again at once (S28)."""
+def test_hup_tries_again(serve):
+    """When the operator has raised the limit, HUP or a reload let a chunk have its full size at once (S28)."""
     server = serve(behaviours.size_limit(25_000, close=True))
     with Sending(server) as sending:
         sending.put(*numbered(1, 80, size=1000), steps=8)
