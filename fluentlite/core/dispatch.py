@@ -68,8 +68,9 @@ class Dispatch(Generic[ServerT]):
         self._witness: Chunk | None = None  # the one that this connection began with
         self._is_witnessed = False  # and it was acknowledged
         self._is_behind = False  # the witness was sent behind the record, not before it
-        self._doubts: dict[str, int] = {}  # how often chunks failed as witnesses of this trial
+        self._doubts: dict[str, int] = {}  # how often chunks on their way failed as witnesses
         self._suspect = ""  # id of the suspected chunk that goes alone on this connection
+        self._behind = ""  # id of the witness that went behind a record which has been taken
 
     @property
     def on_trial(self) -> Chunk | None:
@@ -114,7 +115,7 @@ class Dispatch(Generic[ServerT]):
 
     def connected(self, server: ServerT, now: float) -> list[Chunk]:
         """A new connection is established; returns what it begins with."""
-        self._witness, self._is_witnessed, self._is_behind = None, False, False
+        self._witness, self._is_witnessed, self._is_behind, self._behind = None, False, False, ""
         head = self.in_flight.head
         if self._trial is None or head is None:
             return self._next()
@@ -143,24 +144,24 @@ class Dispatch(Generic[ServerT]):
         if trial is None:
             return self._next() if self._suspect and (head is None or head.id != self._suspect) else []
         if head is None or head.id != trial.record:
-            behind = self._witness if self._is_behind else None  # it is on its way
+            self._behind = self._witness.id if self._witness is not None and self._is_behind else ""
             self._close()
-            return [one for one in self._next() if behind is None or one.id != behind.id]
+            return self._next()
         if self._witness is None or self._witness.id not in ids:
             return []
         self._is_witnessed = True
         return [] if self._is_behind else [head]
 
     def _next(self) -> list[Chunk]:
-        """Return what can go on a connection on which nothing is on its way."""
+        """Return what can go on a connection on which nothing is on its way, but for a witness."""
         if self._sizes.is_learning:
             self._fit()
         head = self.in_flight.head
         if head is not None and self._can_refuse and self.in_flight.failures(head) >= SPLIT_AFTER - 1:
             self._suspect = head.id
-            return [head]
+            return [head] if head.id != self._behind else []
         self._suspect = ""
-        return list(self.in_flight.unacknowledged())
+        return [one for one in self.in_flight.unacknowledged() if one.id != self._behind]
 
     def _fit(self) -> None:
         """Cut what is larger than what servers take, and suspect the oldest chunk if it may be."""
@@ -244,7 +245,8 @@ class Dispatch(Generic[ServerT]):
 
     def _close(self) -> None:
         self._trial = None
-        self._doubts.clear()
+        # What was no good witness is the next record on trial perhaps, and none for the one before it.
+        self._doubts = {ident: count for ident, count in self._doubts.items() if self.in_flight.find(ident)}
         self._witness, self._is_witnessed = None, False
 
     # -- witnesses --------------------------------------------------------------------------------------

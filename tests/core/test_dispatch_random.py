@@ -19,7 +19,7 @@ from fluentlite.core.ending import Ending
 from fluentlite.core.entries import MsgpackEntries
 from fluentlite.core.forward import ChunkEncoder, Position, Step
 
-MOST_TURNS = 20_000
+MOST_TURNS = 5000
 """After all is well again; a few hundred are usual."""
 
 
